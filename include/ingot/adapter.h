@@ -1,0 +1,214 @@
+/**
+ * For those who write a store adapter.
+ *
+ * An adapter keeps rows and finds them again; it decides nothing. Which moves
+ * are legal, what a chain means, what a page holds: the host asks its own
+ * tables. Two abilities carry the whole design: to insert rows with a verdict
+ * for each in one transaction, and to read rows by key.
+ *
+ * Rules:
+ *  - a commit is atomic, and its verdicts hold only once it returned INGOT_OK;
+ *  - no row is ever updated or deleted;
+ *  - an adapter never calls back into the store it serves;
+ *  - the host serialises the calls on a handle, except where a slot says so;
+ *  - what a read returns is allocated with ingot_page_alloc(), so that nobody
+ *    frees what the other side allocated.
+ *
+ * The built-in adapters include nothing of Ingot but this header.
+ */
+#ifndef INGOT_ADAPTER_H
+#define INGOT_ADAPTER_H
+
+#include <ingot/ingot.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** Raised when a slot changes its meaning; slots are only added at the end. */
+#define INGOT_ADAPTER_ABI 1u
+
+/** Longest "routes" text, in bytes. */
+#define INGOT_ROUTES_BYTES_MAX (1u << 20)
+
+/** Jobs examined for one page of find before it ends with a cursor. */
+#define INGOT_FIND_EXAMINED_MAX 50000u
+
+/** A migration as an adapter carries it. */
+struct ingot_adapter_migration {
+    uint64_t version;
+    const char *name;
+    const char *up;
+    const char *down;
+};
+
+/** One row of the ledger of migrations. */
+struct ingot_ledger_row {
+    uint64_t version;
+    char name[64];
+    char up_sha256[65];
+    enum ingot_direction direction;
+    int64_t created_us;
+};
+
+/** Receives a store's rows in key order; see the slot scan. Non-zero ends the scan. */
+struct ingot_visitor {
+    void *context;
+    /** Every event, retired or not, with all its jobs; jobs' latest is not filled. */
+    int (*event)(void *context, const struct ingot_event *event);
+    /** Every transition, after the event with its event_id if there is one. */
+    int (*transition)(void *context, const struct ingot_transition *transition);
+    /** A row that cannot be read as what it should be. */
+    int (*damage)(void *context, const ingot_ksuid *event_id, const char *message);
+};
+
+enum ingot_open_purpose {
+    INGOT_OPEN_USE = 0,    /**< the schema must be the newest; a new store gets it */
+    INGOT_OPEN_MIGRATE = 1 /**< any schema will do */
+};
+
+/** What an adapter is. A const table; unused optional slots are NULL. */
+struct ingot_adapter {
+    uint32_t abi;       /**< INGOT_ADAPTER_ABI */
+    uint32_t size;      /**< sizeof(struct ingot_adapter) */
+    const char *name;   /**< also the scheme of its URLs */
+    size_t handle_size; /**< the host allocates this many zero bytes and passes them to open */
+
+    /* ---- required ---- */
+
+    /**
+     * Returns the options in force: those given, which it may change, or NULL
+     * to refuse them. Must not keep the pointer. Called before open.
+     */
+    struct ingot_options *(*options)(struct ingot_options *given);
+
+    /**
+     * Opens. On failure the handle must be safe to close. May be called while
+     * another handle of the same adapter is open.
+     */
+    enum ingot_status (*open)(void *handle, const struct ingot_options *options,
+                              enum ingot_open_purpose purpose,
+                              const struct ingot_toolkit *toolkit, struct ingot_error *err);
+    void (*close)(void *handle);
+
+    /**
+     * Stores the rows of a commit in one transaction, in this order: events,
+     * transitions (what hangs on another after it), added jobs, retirements.
+     * created_us and ingested_us come from the adapter's clock, which never
+     * goes back. Writes a verdict into every row.
+     *  - event: STORED, ALREADY (same source, name, context, data, sent_us,
+     *    jobs' ids, destinations, events, contexts, data, parents and due
+     *    times), MISMATCH. Jobs get the numbers 0, 1, 2, …
+     *  - transition: STORED, LOST when the key is taken or when the one it
+     *    hangs on was not STORED. Never at another number than the one given.
+     *  - job: STORED with its number set in the row; LOST when it hangs on a
+     *    transition that was not STORED; ALREADY when the event has a job of
+     *    this id; REFUSED when the event is unknown, or retired, or when a job
+     *    without a parent would be the second one of the same event, destination
+     *    and job event.
+     *  - retirement: an event that is retired already keeps its first row; an
+     *    unknown event is ignored.
+     * INGOT_COMMIT_WHOLE: one MISMATCH, LOST or REFUSED undoes all: INGOT_CONFLICT.
+     */
+    enum ingot_status (*commit)(void *handle, const struct ingot_toolkit *toolkit,
+                                struct ingot_commit *commit, struct ingot_error *err);
+
+    /** One event with all its jobs (latest filled), or INGOT_NOT_FOUND. */
+    enum ingot_status (*event)(void *handle, const struct ingot_toolkit *toolkit,
+                               const ingot_ksuid *event_id, struct ingot_page *page,
+                               struct ingot_error *err);
+
+    /** A page of jobs as ingot_store_find() describes; limit is never 0 nor INGOT_NO_LIMIT. */
+    enum ingot_status (*find)(void *handle, const struct ingot_toolkit *toolkit,
+                              const struct ingot_where *where, struct ingot_page *page,
+                              struct ingot_error *err);
+
+    /** The stored transitions of one job ascending by seq: without the birth, without job_id. */
+    enum ingot_status (*history)(void *handle, const struct ingot_toolkit *toolkit,
+                                 const ingot_ksuid *event_id, uint32_t job,
+                                 struct ingot_page *page, struct ingot_error *err);
+
+    /** Fills counts, whose arena belongs to page. */
+    enum ingot_status (*counts)(void *handle, const struct ingot_toolkit *toolkit,
+                                struct ingot_page *page, struct ingot_counts *counts,
+                                struct ingot_error *err);
+
+    /**
+     * Shows everything in key order: the events ascending by id, each followed
+     * by the transitions of its id ascending by job and seq; transitions of
+     * unknown events stand at their place in that order.
+     */
+    enum ingot_status (*scan)(void *handle, const struct ingot_toolkit *toolkit,
+                              const struct ingot_visitor *visitor, struct ingot_error *err);
+
+    /** Inserts a version of the routes, unless the newest holds the same bytes. */
+    enum ingot_status (*publish_routes)(void *handle, const struct ingot_toolkit *toolkit,
+                                        struct ingot_bytes routes, struct ingot_error *err);
+
+    /** The newest routes as bytes in the page, or INGOT_NOT_FOUND. */
+    enum ingot_status (*routes)(void *handle, const struct ingot_toolkit *toolkit,
+                                struct ingot_page *page, struct ingot_bytes *ret_routes,
+                                struct ingot_error *err);
+
+    /* ---- optional ---- */
+
+    /** The embedded migrations, ascending; NULL: the store needs none. */
+    const struct ingot_adapter_migration *(*migrations)(size_t *ret_count);
+
+    /** The ledger's rows, oldest first; at most *count of them, which is set. */
+    enum ingot_status (*ledger)(void *handle, struct ingot_ledger_row *rows, size_t *count,
+                                struct ingot_error *err);
+
+    /** Runs a migration and inserts row in the ledger, in one transaction. */
+    enum ingot_status (*migrate)(void *handle, const struct ingot_toolkit *toolkit,
+                                 const struct ingot_adapter_migration *migration,
+                                 const struct ingot_ledger_row *row, struct ingot_error *err);
+
+    /** For stores that one process holds: writes its address where holder() finds it. */
+    enum ingot_status (*announce)(void *handle, const char *address, struct ingot_error *err);
+
+    /** Who holds the store at this connection, or INGOT_NOT_FOUND. Needs no handle. */
+    enum ingot_status (*holder)(const char *connection, struct ingot_holder *ret_holder,
+                                struct ingot_error *err);
+};
+
+/** The symbol a loadable adapter exports: const struct ingot_adapter *ingot_adapter_entry(void). */
+#define INGOT_ADAPTER_ENTRY "ingot_adapter_entry"
+typedef const struct ingot_adapter *ingot_adapter_entry_fn(void);
+
+/** Memory of a page: zeroed, aligned for any type, freed with the page. NULL when memory ran out. */
+void *ingot_page_alloc(struct ingot_page *page, size_t size);
+
+/** Copies bytes into a page, with a NUL behind them; absent stays absent. data is NULL when memory ran out. */
+struct ingot_bytes ingot_page_copy(struct ingot_page *page, struct ingot_bytes bytes);
+
+/**
+ * The jobs born with an event as the JSON text that stands in the event's row:
+ * [{"id":…,"destination":…,"event":…,…}]. Allocated with malloc, for free();
+ * NULL when memory ran out.
+ */
+char *ingot_jobs_encode(const struct ingot_job *jobs, size_t job_count, size_t *ret_len);
+
+/**
+ * The reverse, into the page; contexts and data are left out with
+ * INGOT_DETAIL_ROUTING. INGOT_CORRUPT if the text is not what encode writes.
+ */
+enum ingot_status ingot_jobs_decode(struct ingot_bytes text, enum ingot_detail detail,
+                                    struct ingot_page *page, struct ingot_job **ret_jobs,
+                                    size_t *ret_count, struct ingot_error *err);
+
+/**
+ * Whether a job whose latest transition is filled meets the constraints. For
+ * adapters that have no faster way than to look at each job.
+ */
+int ingot_where_matches(const struct ingot_where *where, const struct ingot_job *job);
+
+/** Fills in a job what follows from its event and number: event_id, number, birth (seq 0) as latest. */
+void ingot_job_born(struct ingot_job *job, const ingot_ksuid *event_id, uint32_t number,
+                    int64_t ingested_us);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,62 @@
+/*
+ * The configuration: YAML, and so also JSON. Every key is checked; a mistake
+ * is reported with file, line and column. INGOT_STORE and INGOT_LISTEN
+ * override the file.
+ */
+#ifndef INGOT_DAEMON_CONFIG_H
+#define INGOT_DAEMON_CONFIG_H
+
+#include "core/arena.h"
+#include "core/policy.h"
+#include "core/routes.h"
+#include "destinations/destination.h"
+
+/* One event that a destination takes. */
+struct igt_config_event {
+    struct ingot_bytes name; /* or "*" */
+    struct igt_policy policy; /* the event's, else the destination's, else the default, key by key */
+};
+
+enum igt_destination_kind { IGT_KIND_HTTP, IGT_KIND_COMMAND };
+
+struct igt_config_destination {
+    const char *name;
+    enum igt_destination_kind kind;
+    struct igt_http_config http;
+    struct igt_command_config command;
+    uint32_t concurrency; /* attempts at the same time, 1 to IGT_CONCURRENCY_MAX */
+    struct igt_policy policy; /* for jobs whose event is no longer listed */
+    struct igt_config_event *events;
+    size_t event_count;
+};
+
+struct igt_config {
+    const char *store;        /* URL */
+    const char *listen_host;  /* numeric address */
+    uint16_t listen_port;     /* 0: any free one */
+    int64_t shutdown_us;      /* how long SIGTERM waits for what runs */
+    struct igt_config_destination *destinations; /* ascending by name */
+    size_t destination_count;
+    struct igt_arena *arena;  /* holds everything above */
+};
+
+#define IGT_CONFIG_STORE_DEFAULT "sqlite:ingot.db"
+#define IGT_CONFIG_LISTEN_DEFAULT "127.0.0.1:8080"
+
+/* Reads a file. INGOT_NOT_FOUND if there is none; INGOT_INVALID names file:line:column, what, and what to write. */
+enum ingot_status igt_config_load(const char *path, struct igt_config **ret_config,
+                                  struct ingot_error *err);
+
+/* The same for a text; name stands for the path in errors. Environment overrides are not applied. */
+enum ingot_status igt_config_parse(const char *name, struct ingot_bytes text,
+                                   struct igt_config **ret_config, struct ingot_error *err);
+void igt_config_destroy(struct igt_config *config);
+
+/* The routes that follow from the destinations; they live as long as the configuration. NULL routes: no memory. */
+enum ingot_status igt_config_routes(const struct igt_config *config, struct igt_routes *ret_routes);
+
+/* The policy for a destination's job of that event ("*" or a name). */
+const struct igt_policy *igt_config_policy(const struct igt_config_destination *destination,
+                                           struct ingot_bytes job_event);
+
+#endif
