@@ -11,6 +11,7 @@
  *  - no row is ever updated or deleted;
  *  - an adapter never calls back into the store it serves;
  *  - the host serialises the calls on a handle, except where a slot says so;
+ *  - the toolkit of a call is never NULL, and all its callbacks are set;
  *  - what a read returns is allocated with ingot_page_alloc(), so that nobody
  *    frees what the other side allocated.
  *
@@ -62,11 +63,6 @@ struct ingot_visitor {
     int (*damage)(void *context, const ingot_ksuid *event_id, const char *message);
 };
 
-enum ingot_open_purpose {
-    INGOT_OPEN_USE = 0,    /**< the schema must be the newest; a new store gets it */
-    INGOT_OPEN_MIGRATE = 1 /**< any schema will do */
-};
-
 /** What an adapter is. A const table; unused optional slots are NULL. */
 struct ingot_adapter {
     uint32_t abi;       /**< INGOT_ADAPTER_ABI */
@@ -83,29 +79,34 @@ struct ingot_adapter {
     struct ingot_options *(*options)(struct ingot_options *given);
 
     /**
-     * Opens. On failure the handle must be safe to close. May be called while
-     * another handle of the same adapter is open.
+     * Opens, whatever the schema; on failure the handle must be safe to close.
+     * May be called while another handle of the same adapter is open.
      */
     enum ingot_status (*open)(void *handle, const struct ingot_options *options,
-                              enum ingot_open_purpose purpose,
                               const struct ingot_toolkit *toolkit, struct ingot_error *err);
+
+    /** Readies an open handle for the slots below; the host has seen that the schema is the newest. */
+    enum ingot_status (*start)(void *handle, const struct ingot_toolkit *toolkit,
+                               struct ingot_error *err);
+
+    /** Closes, whether start was called or not. */
     void (*close)(void *handle);
 
     /**
      * Stores the rows of a commit in one transaction, in this order: events,
-     * transitions (what hangs on another after it), added jobs, retirements.
+     * transitions, added jobs, retirements. The host has checked that a row
+     * hangs on an earlier one only.
      * created_us and ingested_us come from the adapter's clock, which never
      * goes back. Writes a verdict into every row.
-     *  - event: STORED, ALREADY (same source, name, context, data, sent_us,
-     *    jobs' ids, destinations, events, contexts, data, parents and due
-     *    times), MISMATCH. Jobs get the numbers 0, 1, 2, …
+     *  - event: STORED, or by ingot_event_same() ALREADY or MISMATCH. Jobs get
+     *    the numbers 0, 1, 2, …
      *  - transition: STORED, LOST when the key is taken or when the one it
      *    hangs on was not STORED. Never at another number than the one given.
      *  - job: STORED with its number set in the row; LOST when it hangs on a
      *    transition that was not STORED; ALREADY when the event has a job of
      *    this id; REFUSED when the event is unknown, or retired, or when a job
-     *    without a parent would be the second one of the same event, destination
-     *    and job event.
+     *    without a parent would be the second wildcard job ("*"), or the second
+     *    specific one, of its destination.
      *  - retirement: an event that is retired already keeps its first row; an
      *    unknown event is ignored.
      * INGOT_COMMIT_WHOLE: one MISMATCH, LOST or REFUSED undoes all: INGOT_CONFLICT.
@@ -128,7 +129,7 @@ struct ingot_adapter {
                                  const ingot_ksuid *event_id, uint32_t job,
                                  struct ingot_page *page, struct ingot_error *err);
 
-    /** Fills counts, whose arena belongs to page. */
+    /** Fills counts, with memory of the page. */
     enum ingot_status (*counts)(void *handle, const struct ingot_toolkit *toolkit,
                                 struct ingot_page *page, struct ingot_counts *counts,
                                 struct ingot_error *err);
@@ -176,6 +177,9 @@ struct ingot_adapter {
 #define INGOT_ADAPTER_ENTRY "ingot_adapter_entry"
 typedef const struct ingot_adapter *ingot_adapter_entry_fn(void);
 
+/** An empty page; NULL when memory ran out. For an adapter's own use; the host makes those it passes. */
+struct ingot_page *ingot_page_create(void);
+
 /** Memory of a page: zeroed, aligned for any type, freed with the page. NULL when memory ran out. */
 void *ingot_page_alloc(struct ingot_page *page, size_t size);
 
@@ -196,6 +200,25 @@ char *ingot_jobs_encode(const struct ingot_job *jobs, size_t job_count, size_t *
 enum ingot_status ingot_jobs_decode(struct ingot_bytes text, enum ingot_detail detail,
                                     struct ingot_page *page, struct ingot_job **ret_jobs,
                                     size_t *ret_count, struct ingot_error *err);
+
+/**
+ * Whether a stored event is what is given again under its id: the same bytes
+ * of source, name, context, data and sent_us, and the same jobs if the caller
+ * gave any (PROTOCOL 2.3).
+ */
+int ingot_event_same(const struct ingot_event *stored, const struct ingot_commit_event *given);
+
+/**
+ * Whether two jobs of one event may not both be: without parents, for the same
+ * destination, and both wildcards or both specific (SEED row 25).
+ */
+int ingot_jobs_collide(const struct ingot_job *a, const struct ingot_job *b);
+
+/**
+ * Whether a job may be added to an event (NULL: there is none) by the rules
+ * that commit states: STORED, ALREADY or REFUSED. Parents bind nothing here.
+ */
+enum ingot_verdict ingot_job_judge(const struct ingot_event *event, const struct ingot_job *job);
 
 /**
  * Whether a job whose latest transition is filled meets the constraints. For

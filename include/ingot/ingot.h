@@ -393,16 +393,22 @@ struct ingot_commit_transition {
     enum ingot_verdict verdict; /**< out */
 };
 
+enum ingot_jobs_origin {
+    INGOT_JOBS_GIVEN = 0, /**< by the caller: the same event again must have the same jobs */
+    INGOT_JOBS_MADE = 1   /**< from routes: the jobs that the event has already will do */
+};
+
 /** An event of a commit. */
 struct ingot_commit_event {
     const struct ingot_event *row;
+    enum ingot_jobs_origin jobs_origin;
     enum ingot_verdict verdict; /**< out */
 };
 
 /** An added job of a commit. */
 struct ingot_commit_job {
     struct ingot_job row;       /**< number is set when stored */
-    size_t hangs_on;            /**< index of the transition that must be stored first, or INGOT_ALONE */
+    size_t hangs_on;            /**< index of a transition that must be stored first, or INGOT_ALONE */
     enum ingot_verdict verdict; /**< out */
 };
 

@@ -106,6 +106,16 @@ struct ingot_bytes igt_arena_copy(struct igt_arena *arena, struct ingot_bytes by
     return copy;
 }
 
+void igt_arena_adopt(struct igt_arena *into, struct igt_arena *from)
+{
+    struct chunk **last = &into->chunks;
+    while (*last)
+        last = &(*last)->next;
+    *last = from->chunks;
+    into->total_bytes += from->total_bytes;
+    free(from);
+}
+
 size_t igt_arena_bytes(const struct igt_arena *arena)
 {
     return arena->total_bytes;

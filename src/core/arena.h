@@ -24,6 +24,9 @@ void *igt_arena_array(struct igt_arena *arena, size_t count, size_t size);
 /* A copy with a NUL behind it; absent stays absent; data is NULL when memory ran out. */
 struct ingot_bytes igt_arena_copy(struct igt_arena *arena, struct ingot_bytes bytes);
 
+/* Moves all that was allocated in from into the other arena, and frees from itself. */
+void igt_arena_adopt(struct igt_arena *into, struct igt_arena *from);
+
 /* Bytes taken from the system so far. */
 size_t igt_arena_bytes(const struct igt_arena *arena);
 

@@ -1,8 +1,10 @@
 /*
  * Cron expressions: five fields (minute hour day-of-month month day-of-week)
  * in UTC, with lists, ranges, steps, names (JAN, MON), 7 for Sunday, and
- * @hourly @daily @midnight @weekly @monthly @yearly @annually. As in POSIX
- * crontab, when both days are restricted either one matches.
+ * @hourly @daily @midnight @weekly @monthly @yearly @annually; names in any
+ * case. "5/10" is from 5 to the end. As in POSIX crontab, when both days are
+ * restricted either one matches; a field with "*" is not restricted, one with
+ * a step above 1 is.
  */
 #ifndef INGOT_CORE_CRON_H
 #define INGOT_CORE_CRON_H
@@ -23,7 +25,10 @@ struct igt_cron {
 enum ingot_status igt_cron_parse(struct ingot_bytes text, struct igt_cron *ret_cron,
                                  struct ingot_error *err);
 
-/* The first matching minute strictly after the instant. */
+/*
+ * The first matching minute strictly after the instant; INT64_MAX when less
+ * than nine years are left to that.
+ */
 int64_t igt_cron_next(const struct igt_cron *cron, int64_t after_us);
 
 #endif

@@ -26,6 +26,9 @@
 #define IGT_ADMISSION_PAST_US (INT64_C(7) * 86400 * 1000000)
 #define IGT_ADMISSION_FUTURE_US (INT64_C(86400) * 1000000)
 
+/* reading */
+#define IGT_FIND_PAGE_JOBS_MAX 10000u  /* what one transaction of find returns */
+
 /* the gateway */
 #define IGT_BODY_BYTES_MAX (16u << 20) /* one request */
 #define IGT_REQUEST_EVENTS_MAX 10000u
@@ -45,8 +48,5 @@
 #define IGT_ANSWER_BYTES_MAX 2048u      /* of a destination's answer kept in an error */
 #define IGT_DESTINATIONS_MAX 4096u
 #define IGT_PAYLOAD_CACHE_BYTES_MAX (64u << 20) /* bodies kept between commit and first attempt */
-
-/* SQLite */
-#define IGT_WAL_CHECKPOINT_PAGES 4000   /* the writing connection checkpoints beyond this */
 
 #endif

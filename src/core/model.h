@@ -37,14 +37,18 @@ void igt_delivery_encode(struct igt_buffer *buffer, const struct ingot_event *ev
 /* Who is speaking, and so which keys are allowed. */
 enum igt_decode_source {
     IGT_DECODE_SOURCE, /* a source at the gateway: id, source, name, context, data, sent_at; received_at is overridden */
-    IGT_DECODE_QUEUE   /* a queue message of this program: every key of the specification */
+    IGT_DECODE_QUEUE /* a queue message of this program: every key of the specification */
 };
 
 /*
  * Decodes an event from a checked value into the arena (strings and payloads
  * may point into the text that was parsed). Every complaint becomes a
  * validation whose path begins with path: unknown keys, wrong types, bad ids,
- * bad times. An id that is absent or null stays none. INGOT_INVALID or OK.
+ * bad times; they are added to those that err has. An id that is absent or
+ * null stays none, and null is absent elsewhere as well; but a source's
+ * context and data, and a job's, are then the JSON text null. A job's latest
+ * is filled only if its transitions were given, and is then its birth.
+ * INGOT_INVALID, INGOT_NOMEM or OK.
  */
 enum ingot_status igt_event_decode(const struct igt_json *value, enum igt_decode_source source,
                                    const char *path, struct igt_arena *arena,

@@ -16,23 +16,23 @@ struct igt_schedule {
 };
 
 enum igt_first_attempt {
-    IGT_FIRST_AT_ONCE,   /* "realtime": as soon as the event is stored */
+    IGT_FIRST_AT_ONCE,    /* "realtime": as soon as the event is stored */
     IGT_FIRST_ON_SCHEDULE /* at the next instant of the schedule */
 };
 
 struct igt_policy {
     struct igt_schedule schedule;
     enum igt_first_attempt first;
-    uint32_t retries_max;  /* runs after the first; 0 is none at all */
-    double backoff;        /* factor from one interval to the next; 1 keeps it */
-    int64_t interval_us_max; /* cap of the grown interval */
-    double jitter;         /* 0 to 1: up to this share of the interval is added */
+    uint32_t retries_max;    /* runs after the first; 0 is none at all */
+    double backoff;          /* factor from one interval to the next, at least 1, which keeps it */
+    int64_t interval_us_max; /* cap of the growth; a longer interval stays as it is */
+    double jitter; /* 0 to 1: up to this share of the interval is added; of a minute for cron */
 };
 
 /* The specification's defaults: "@every 1h", 72 retries (three days); first attempt at once. */
 extern const struct igt_policy igt_policy_default;
 
-/* Parses "@every DURATION", a cron expression or one of its @names. */
+/* Parses "@every DURATION" (1 ms to 100 years), a cron expression or one of its @names. */
 enum ingot_status igt_schedule_parse(struct ingot_bytes text, struct igt_schedule *ret_schedule,
                                      struct ingot_error *err);
 

@@ -29,8 +29,8 @@ enum ingot_status igt_routes_decode(struct ingot_bytes text, struct igt_arena *a
 
 /*
  * Gives the event the jobs that follow from its name, with made ids, the
- * specific one before the wildcard's, born acknowledged, in the arena.
- * INGOT_NOMEM or OK; an event that nobody wants gets none.
+ * specific one before the wildcard's, born acknowledged, in the arena; they
+ * outlive the routes. INGOT_NOMEM or OK; an event that nobody wants gets none.
  */
 enum ingot_status igt_routes_apply(const struct igt_routes *routes,
                                    struct ingot_ksuid_generator *generator,

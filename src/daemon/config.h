@@ -1,7 +1,8 @@
 /*
- * The configuration: YAML, and so also JSON. Every key is checked; a mistake
- * is reported with file, line and column. INGOT_STORE and INGOT_LISTEN
- * override the file.
+ * The configuration: YAML, and so also JSON. Every key is checked; the first
+ * mistake is reported with file, line and column, and never with a value that
+ * could be a secret. INGOT_STORE and INGOT_LISTEN override the file.
+ * docs/configuration.md lists the keys.
  */
 #ifndef INGOT_DAEMON_CONFIG_H
 #define INGOT_DAEMON_CONFIG_H
@@ -26,7 +27,7 @@ struct igt_config_destination {
     struct igt_command_config command;
     uint32_t concurrency; /* attempts at the same time, 1 to IGT_CONCURRENCY_MAX */
     struct igt_policy policy; /* for jobs whose event is no longer listed */
-    struct igt_config_event *events;
+    struct igt_config_event *events; /* ascending by name */
     size_t event_count;
 };
 
@@ -43,7 +44,10 @@ struct igt_config {
 #define IGT_CONFIG_STORE_DEFAULT "sqlite:ingot.db"
 #define IGT_CONFIG_LISTEN_DEFAULT "127.0.0.1:8080"
 
-/* Reads a file. INGOT_NOT_FOUND if there is none; INGOT_INVALID names file:line:column, what, and what to write. */
+/*
+ * Reads a file and the environment. INGOT_NOT_FOUND if there is no file;
+ * INGOT_INVALID names file:line:column (or the variable), what, and what to write.
+ */
 enum ingot_status igt_config_load(const char *path, struct igt_config **ret_config,
                                   struct ingot_error *err);
 
@@ -52,10 +56,10 @@ enum ingot_status igt_config_parse(const char *name, struct ingot_bytes text,
                                    struct igt_config **ret_config, struct ingot_error *err);
 void igt_config_destroy(struct igt_config *config);
 
-/* The routes that follow from the destinations; they live as long as the configuration. NULL routes: no memory. */
+/* The routes that follow from the destinations; they live as long as the configuration. INGOT_NOMEM or OK. */
 enum ingot_status igt_config_routes(const struct igt_config *config, struct igt_routes *ret_routes);
 
-/* The policy for a destination's job of that event ("*" or a name). */
+/* The policy for a destination's job of that event ("*" or a name); the destination's own if it is not listed. */
 const struct igt_policy *igt_config_policy(const struct igt_config_destination *destination,
                                            struct ingot_bytes job_event);
 

@@ -1,0 +1,612 @@
+/*
+ * The adapter "memory": sorted arrays, nothing durable. It is the simplest
+ * correct store, the oracle that the tests compare the others with, and good
+ * for trying things out. Nothing is freed before the store is closed.
+ */
+#include <ingot/adapter.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+struct transitions {
+    struct ingot_transition *rows; /* ascending by job, seq */
+    size_t count, size;
+};
+
+/* All that belongs to one event id, whether the event itself is there or not. */
+struct entry {
+    ingot_ksuid id;
+    int present; /* the event is stored */
+    struct ingot_event event;
+    struct ingot_job *jobs; /* born, then added; index = number */
+    size_t job_count, job_size, born_count;
+    struct transitions transitions;
+};
+
+struct memory {
+    struct entry **entries; /* ascending by id */
+    size_t entry_count, entry_size;
+    struct ingot_page *page; /* holds every row's bytes */
+    struct ingot_bytes routes;
+    int64_t last_us;
+};
+
+static enum ingot_status no_memory(struct ingot_error *err)
+{
+    return ingot_error_set(err, INGOT_NOMEM, "store/memory: memory ran out");
+}
+
+/* Room for one element more in an array of the adapter. */
+static int grow(void **array, size_t count, size_t *size, size_t element)
+{
+    if (count < *size)
+        return 1;
+    size_t wanted = *size ? *size * 2 : 4;
+    void *grown = realloc(*array, wanted * element);
+    if (!grown)
+        return 0;
+    *array = grown;
+    *size = wanted;
+    return 1;
+}
+
+static struct ingot_options *memory_options(struct ingot_options *given)
+{
+    return given;
+}
+
+static enum ingot_status memory_open(void *handle, const struct ingot_options *options,
+                                     const struct ingot_toolkit *toolkit, struct ingot_error *err)
+{
+    struct memory *memory = handle;
+    (void)options, (void)toolkit;
+    memory->page = ingot_page_create();
+    return memory->page ? INGOT_OK : no_memory(err);
+}
+
+static enum ingot_status memory_start(void *handle, const struct ingot_toolkit *toolkit,
+                                      struct ingot_error *err)
+{
+    (void)handle, (void)toolkit, (void)err;
+    return INGOT_OK;
+}
+
+static void memory_close(void *handle)
+{
+    struct memory *memory = handle;
+    for (size_t i = 0; i < memory->entry_count; i++) {
+        free(memory->entries[i]->jobs);
+        free(memory->entries[i]->transitions.rows);
+        free(memory->entries[i]);
+    }
+    free(memory->entries);
+    ingot_page_destroy(memory->page);
+}
+
+/* The first entry whose id is not less than this one. */
+static size_t lower_bound(const struct memory *memory, const ingot_ksuid *id)
+{
+    size_t low = 0, high = memory->entry_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (ingot_ksuid_compare(&memory->entries[middle]->id, id) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+static struct entry *get(const struct memory *memory, const ingot_ksuid *id)
+{
+    size_t at = lower_bound(memory, id);
+    if (at == memory->entry_count || ingot_ksuid_compare(&memory->entries[at]->id, id) != 0)
+        return NULL;
+    return memory->entries[at];
+}
+
+static struct entry *get_or_add(struct memory *memory, const ingot_ksuid *id)
+{
+    struct entry *entry = get(memory, id);
+    if (entry)
+        return entry;
+    if (!grow((void **)&memory->entries, memory->entry_count, &memory->entry_size,
+              sizeof *memory->entries))
+        return NULL;
+    entry = calloc(1, sizeof *entry);
+    if (!entry)
+        return NULL;
+    entry->id = *id;
+    size_t at = lower_bound(memory, id);
+    memmove(memory->entries + at + 1, memory->entries + at,
+            (memory->entry_count - at) * sizeof *memory->entries);
+    memory->entries[at] = entry;
+    memory->entry_count++;
+    return entry;
+}
+
+static size_t transition_bound(const struct transitions *transitions, uint32_t job, uint32_t seq)
+{
+    size_t low = 0, high = transitions->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        const struct ingot_transition *row = &transitions->rows[middle];
+        if (row->job < job || (row->job == job && row->seq < seq))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* Copies a job's bytes into a page; 0 when memory ran out. */
+static int copy_job(struct ingot_page *page, const struct ingot_job *from, enum ingot_detail detail,
+                    struct ingot_job *to)
+{
+    const struct ingot_bytes absent = {NULL, 0};
+    *to = *from;
+    to->destination = ingot_page_copy(page, from->destination);
+    to->event = ingot_page_copy(page, from->event);
+    to->context = detail == INGOT_DETAIL_ALL ? ingot_page_copy(page, from->context) : absent;
+    to->data = detail == INGOT_DETAIL_ALL ? ingot_page_copy(page, from->data) : absent;
+    return to->destination.data && to->event.data &&
+           (detail != INGOT_DETAIL_ALL || ((!from->context.data || to->context.data) &&
+                                           (!from->data.data || to->data.data)));
+}
+
+static int copy_event(struct ingot_page *page, const struct ingot_event *from,
+                      enum ingot_detail detail, struct ingot_event *to)
+{
+    const struct ingot_bytes absent = {NULL, 0};
+    *to = *from;
+    to->source = ingot_page_copy(page, from->source);
+    to->name = ingot_page_copy(page, from->name);
+    to->context = detail == INGOT_DETAIL_ALL ? ingot_page_copy(page, from->context) : absent;
+    to->data = detail == INGOT_DETAIL_ALL ? ingot_page_copy(page, from->data) : absent;
+    to->jobs = NULL;
+    to->job_count = 0;
+    return to->source.data && to->name.data &&
+           (detail != INGOT_DETAIL_ALL || ((!from->context.data || to->context.data) &&
+                                           (!from->data.data || to->data.data)));
+}
+
+/* The newest transition of a job, or its birth. */
+static struct ingot_transition latest_of(const struct entry *entry, const struct ingot_job *job)
+{
+    struct ingot_job born = *job;
+    size_t end = transition_bound(&entry->transitions, job->number, UINT32_MAX);
+    if (end == 0 || entry->transitions.rows[end - 1].job != job->number) {
+        ingot_job_born(&born, &entry->id, job->number, job->created_us);
+        return born.latest;
+    }
+    born.latest = entry->transitions.rows[end - 1];
+    born.latest.job_id = job->id;
+    return born.latest;
+}
+
+static struct ingot_event with_jobs(const struct entry *entry, size_t job_count)
+{
+    struct ingot_event event = entry->event;
+    event.jobs = entry->jobs;
+    event.job_count = job_count;
+    return event;
+}
+
+/* ---- commit ------------------------------------------------------------- */
+
+/* What was inserted, so that a commit can be undone. */
+struct undo {
+    enum { ADDED_EVENT, ADDED_TRANSITION, ADDED_JOB, ADDED_RETIREMENT } what;
+    struct entry *entry;
+    uint32_t job, seq;
+};
+
+struct journal {
+    struct undo *steps;
+    size_t count;
+};
+
+static int append_job(struct memory *memory, struct entry *entry, const struct ingot_job *row,
+                      int64_t now_us)
+{
+    struct ingot_job *job;
+    if (!grow((void **)&entry->jobs, entry->job_count, &entry->job_size, sizeof *entry->jobs))
+        return 0;
+    job = &entry->jobs[entry->job_count];
+    if (!copy_job(memory->page, row, INGOT_DETAIL_ALL, job))
+        return 0;
+    ingot_job_born(job, &entry->id, (uint32_t)entry->job_count, now_us);
+    entry->job_count++;
+    return 1;
+}
+
+static enum ingot_status commit_event(struct memory *memory, struct ingot_commit_event *given,
+                                      int64_t now_us, struct journal *journal,
+                                      struct ingot_error *err)
+{
+    struct entry *entry = get_or_add(memory, &given->row->id);
+    if (!entry)
+        return no_memory(err);
+    if (entry->present) {
+        struct ingot_event stored = with_jobs(entry, entry->born_count);
+        given->verdict = ingot_event_same(&stored, given) ? INGOT_ALREADY : INGOT_MISMATCH;
+        return INGOT_OK;
+    }
+    if (!copy_event(memory->page, given->row, INGOT_DETAIL_ALL, &entry->event))
+        return no_memory(err);
+    entry->event.ingested_us = now_us;
+    entry->event.retired_us = INGOT_NO_TIME;
+    if (entry->event.received_us == INGOT_NO_TIME)
+        entry->event.received_us = now_us;
+    entry->job_count = 0;
+    journal->steps[journal->count++] = (struct undo){.what = ADDED_EVENT, .entry = entry};
+    entry->present = 1;
+    for (size_t i = 0; i < given->row->job_count; i++)
+        if (!append_job(memory, entry, &given->row->jobs[i], now_us))
+            return no_memory(err);
+    entry->born_count = entry->job_count;
+    given->verdict = INGOT_STORED;
+    return INGOT_OK;
+}
+
+static enum ingot_status commit_transition(struct memory *memory,
+                                           struct ingot_commit_transition *given, int64_t now_us,
+                                           struct journal *journal, struct ingot_error *err)
+{
+    const struct ingot_transition *row = &given->row;
+    struct entry *entry = get_or_add(memory, &row->event_id);
+    if (!entry)
+        return no_memory(err);
+    struct transitions *transitions = &entry->transitions;
+    size_t at = transition_bound(transitions, row->job, row->seq);
+    if (at < transitions->count && transitions->rows[at].job == row->job &&
+        transitions->rows[at].seq == row->seq) {
+        given->verdict = INGOT_LOST;
+        return INGOT_OK;
+    }
+    if (!grow((void **)&transitions->rows, transitions->count, &transitions->size,
+              sizeof *transitions->rows))
+        return no_memory(err);
+    struct ingot_transition stored = *row;
+    stored.error = ingot_page_copy(memory->page, row->error);
+    if (row->error.data && !stored.error.data)
+        return no_memory(err);
+    stored.created_us = now_us;
+    memmove(transitions->rows + at + 1, transitions->rows + at,
+            (transitions->count - at) * sizeof stored);
+    transitions->rows[at] = stored;
+    transitions->count++;
+    journal->steps[journal->count++] = (struct undo){ADDED_TRANSITION, entry, row->job, row->seq};
+    given->verdict = INGOT_STORED;
+    return INGOT_OK;
+}
+
+static enum ingot_status commit_job(struct memory *memory, struct ingot_commit_job *given,
+                                    int64_t now_us, struct journal *journal,
+                                    struct ingot_error *err)
+{
+    struct entry *entry = get(memory, &given->row.event_id);
+    struct ingot_event event;
+    if (entry)
+        event = with_jobs(entry, entry->job_count);
+    given->verdict = ingot_job_judge(entry && entry->present ? &event : NULL, &given->row);
+    if (given->verdict != INGOT_STORED)
+        return INGOT_OK;
+    if (!append_job(memory, entry, &given->row, now_us))
+        return no_memory(err);
+    given->row.number = (uint32_t)entry->job_count - 1;
+    journal->steps[journal->count++] = (struct undo){.what = ADDED_JOB, .entry = entry};
+    return INGOT_OK;
+}
+
+static void undo_all(struct journal *journal)
+{
+    while (journal->count) {
+        struct undo *step = &journal->steps[--journal->count];
+        struct transitions *transitions = &step->entry->transitions;
+        size_t at;
+        switch (step->what) {
+        case ADDED_EVENT:
+            step->entry->present = 0;
+            step->entry->job_count = 0;
+            break;
+        case ADDED_TRANSITION:
+            at = transition_bound(transitions, step->job, step->seq);
+            transitions->count--;
+            memmove(transitions->rows + at, transitions->rows + at + 1,
+                    (transitions->count - at) * sizeof *transitions->rows);
+            break;
+        case ADDED_JOB:
+            step->entry->job_count--;
+            break;
+        case ADDED_RETIREMENT:
+            step->entry->event.retired_us = INGOT_NO_TIME;
+            break;
+        }
+    }
+}
+
+/* Whether what a row hangs on, an earlier row, was stored. */
+static int may_follow(const struct ingot_commit *commit, size_t hangs_on)
+{
+    return hangs_on == INGOT_ALONE || commit->transitions[hangs_on].verdict == INGOT_STORED;
+}
+
+/* Stores everything; counts the rows that would break a commit that must win whole. */
+static enum ingot_status commit_rows(struct memory *memory, struct ingot_commit *commit,
+                                     int64_t now_us, struct journal *journal, size_t *ret_beaten,
+                                     struct ingot_error *err)
+{
+    enum ingot_status status = INGOT_OK;
+    size_t beaten = 0;
+    for (size_t i = 0; i < commit->event_count && !status; i++) {
+        status = commit_event(memory, &commit->events[i], now_us, journal, err);
+        beaten += commit->events[i].verdict == INGOT_MISMATCH;
+    }
+    for (size_t i = 0; i < commit->transition_count && !status; i++) {
+        struct ingot_commit_transition *given = &commit->transitions[i];
+        given->verdict = INGOT_LOST;
+        if (may_follow(commit, given->hangs_on))
+            status = commit_transition(memory, given, now_us, journal, err);
+        beaten += given->verdict == INGOT_LOST;
+    }
+    for (size_t i = 0; i < commit->job_count && !status; i++) {
+        struct ingot_commit_job *given = &commit->jobs[i];
+        given->verdict = INGOT_LOST;
+        if (may_follow(commit, given->hangs_on))
+            status = commit_job(memory, given, now_us, journal, err);
+        beaten += given->verdict == INGOT_LOST || given->verdict == INGOT_REFUSED;
+    }
+    for (size_t i = 0; i < commit->retirement_count && !status; i++) {
+        struct entry *entry = get(memory, &commit->retirements[i].event_id);
+        if (entry && entry->present && entry->event.retired_us == INGOT_NO_TIME) {
+            entry->event.retired_us = now_us;
+            journal->steps[journal->count++] = (struct undo){.what = ADDED_RETIREMENT,
+                                                             .entry = entry};
+        }
+    }
+    *ret_beaten = beaten;
+    return status;
+}
+
+static enum ingot_status memory_commit(void *handle, const struct ingot_toolkit *toolkit,
+                                       struct ingot_commit *commit, struct ingot_error *err)
+{
+    struct memory *memory = handle;
+    size_t rows = commit->event_count + commit->transition_count + commit->job_count +
+                  commit->retirement_count;
+    struct journal journal = {calloc(rows ? rows : 1, sizeof(struct undo)), 0};
+    if (!journal.steps)
+        return no_memory(err);
+    int64_t now_us = toolkit->now_us(toolkit->context);
+    if (now_us < memory->last_us)
+        now_us = memory->last_us;
+    memory->last_us = now_us;
+    size_t beaten = 0;
+    enum ingot_status status = commit_rows(memory, commit, now_us, &journal, &beaten, err);
+    if (!status && beaten && commit->rule == INGOT_COMMIT_WHOLE)
+        status = ingot_error_set(err, INGOT_CONFLICT, "store/memory: %zu rows were beaten", beaten);
+    if (status)
+        undo_all(&journal);
+    free(journal.steps);
+    return status;
+}
+
+/* ---- reading ------------------------------------------------------------ */
+
+static enum ingot_status memory_event(void *handle, const struct ingot_toolkit *toolkit,
+                                      const ingot_ksuid *event_id, struct ingot_page *page,
+                                      struct ingot_error *err)
+{
+    (void)toolkit;
+    const struct entry *entry = get(handle, event_id);
+    if (!entry || !entry->present)
+        return ingot_error_set(err, INGOT_NOT_FOUND, "store/memory: there is no such event");
+    struct ingot_event *event = ingot_page_alloc(page, sizeof *event);
+    if (!event || !copy_event(page, &entry->event, INGOT_DETAIL_ALL, event))
+        return no_memory(err);
+    event->jobs = ingot_page_alloc(page, (entry->job_count + 1) * sizeof *event->jobs);
+    if (!event->jobs)
+        return no_memory(err);
+    for (size_t i = 0; i < entry->job_count; i++) {
+        struct ingot_job *job = &event->jobs[event->job_count++];
+        if (!copy_job(page, &entry->jobs[i], INGOT_DETAIL_ALL, job))
+            return no_memory(err);
+        job->latest = latest_of(entry, job);
+        job->latest.error = ingot_page_copy(page, job->latest.error);
+    }
+    page->events = event;
+    page->event_count = 1;
+    page->job_count = event->job_count;
+    return INGOT_OK;
+}
+
+/* Puts a matching job into the page, with its event if that is not the last one there. */
+static int add_match(struct ingot_page *page, const struct entry *entry,
+                     const struct ingot_job *job, const struct ingot_where *where)
+{
+    struct ingot_event *event = page->event_count ? &page->events[page->event_count - 1] : NULL;
+    if (!event || ingot_ksuid_compare(&event->id, &entry->id) != 0) {
+        event = &page->events[page->event_count];
+        if (!copy_event(page, &entry->event, where->detail, event))
+            return 0;
+        event->jobs = ingot_page_alloc(page, entry->job_count * sizeof *event->jobs);
+        if (!event->jobs)
+            return 0;
+        page->event_count++;
+    }
+    struct ingot_job *copy = &event->jobs[event->job_count];
+    if (!copy_job(page, job, where->detail, copy))
+        return 0;
+    if (where->detail == INGOT_DETAIL_ALL)
+        copy->latest.error = ingot_page_copy(page, job->latest.error);
+    else
+        copy->latest.error = (struct ingot_bytes){NULL, 0};
+    event->job_count++;
+    page->job_count++;
+    return 1;
+}
+
+static enum ingot_status memory_find(void *handle, const struct ingot_toolkit *toolkit,
+                                     const struct ingot_where *where, struct ingot_page *page,
+                                     struct ingot_error *err)
+{
+    const struct memory *memory = handle;
+    (void)toolkit;
+    size_t examined = 0;
+    page->events = ingot_page_alloc(page, where->limit * sizeof *page->events);
+    if (!page->events)
+        return no_memory(err);
+    for (size_t i = lower_bound(memory, &where->after.event_id); i < memory->entry_count; i++) {
+        const struct entry *entry = memory->entries[i];
+        if (!entry->present || entry->event.retired_us != INGOT_NO_TIME)
+            continue;
+        size_t first = 0;
+        if (ingot_ksuid_compare(&entry->id, &where->after.event_id) == 0)
+            first = (size_t)where->after.job + 1;
+        for (size_t j = first; j < entry->job_count; j++) {
+            if (page->job_count == where->limit || examined == INGOT_FIND_EXAMINED_MAX) {
+                page->more = 1;
+                return INGOT_OK;
+            }
+            struct ingot_job job = entry->jobs[j];
+            job.latest = latest_of(entry, &job);
+            examined++;
+            if (ingot_where_matches(where, &job) && !add_match(page, entry, &job, where))
+                return no_memory(err);
+            page->next = (struct ingot_cursor){entry->id, (uint32_t)j};
+        }
+    }
+    return INGOT_OK;
+}
+
+static enum ingot_status memory_history(void *handle, const struct ingot_toolkit *toolkit,
+                                        const ingot_ksuid *event_id, uint32_t job,
+                                        struct ingot_page *page, struct ingot_error *err)
+{
+    (void)toolkit;
+    const struct entry *entry = get(handle, event_id);
+    if (!entry)
+        return INGOT_OK;
+    size_t first = transition_bound(&entry->transitions, job, 0);
+    size_t end = transition_bound(&entry->transitions, job, UINT32_MAX);
+    page->transitions = ingot_page_alloc(page, (end - first + 1) * sizeof *page->transitions);
+    if (!page->transitions)
+        return no_memory(err);
+    for (size_t i = first; i < end; i++) {
+        struct ingot_transition *row = &page->transitions[page->transition_count++];
+        *row = entry->transitions.rows[i];
+        row->error = ingot_page_copy(page, row->error);
+    }
+    return INGOT_OK;
+}
+
+/* The counts of a destination, added at its place if it is new. */
+static struct ingot_destination_counts *counts_of(struct ingot_page *page,
+                                                  struct ingot_counts *counts, size_t *size,
+                                                  struct ingot_bytes name)
+{
+    size_t i;
+    for (i = 0; i < counts->destination_count; i++)
+        if (ingot_bytes_equal(counts->destinations[i].destination, name))
+            return &counts->destinations[i];
+    if (counts->destination_count == *size) {
+        size_t wanted = *size ? *size * 2 : 8;
+        struct ingot_destination_counts *grown = ingot_page_alloc(page, wanted * sizeof *grown);
+        if (!grown)
+            return NULL;
+        if (counts->destination_count)
+            memcpy(grown, counts->destinations, counts->destination_count * sizeof *grown);
+        counts->destinations = grown;
+        *size = wanted;
+    }
+    counts->destinations[i].destination = ingot_page_copy(page, name);
+    counts->destination_count++;
+    return &counts->destinations[i];
+}
+
+static enum ingot_status memory_counts(void *handle, const struct ingot_toolkit *toolkit,
+                                       struct ingot_page *page, struct ingot_counts *counts,
+                                       struct ingot_error *err)
+{
+    const struct memory *memory = handle;
+    size_t size = 0;
+    (void)toolkit;
+    for (size_t i = 0; i < memory->entry_count; i++) {
+        const struct entry *entry = memory->entries[i];
+        counts->transitions += entry->transitions.count;
+        if (!entry->present || entry->event.retired_us != INGOT_NO_TIME)
+            continue;
+        counts->events++;
+        for (size_t j = 0; j < entry->job_count; j++) {
+            struct ingot_destination_counts *of =
+                counts_of(page, counts, &size, entry->jobs[j].destination);
+            if (!of)
+                return no_memory(err);
+            of->jobs[latest_of(entry, &entry->jobs[j]).state_after]++;
+        }
+    }
+    return INGOT_OK;
+}
+
+static enum ingot_status memory_scan(void *handle, const struct ingot_toolkit *toolkit,
+                                     const struct ingot_visitor *visitor, struct ingot_error *err)
+{
+    const struct memory *memory = handle;
+    int stop = 0;
+    (void)toolkit, (void)err;
+    for (size_t i = 0; i < memory->entry_count && !stop; i++) {
+        struct entry *entry = memory->entries[i];
+        if (entry->present) {
+            struct ingot_event event = with_jobs(entry, entry->job_count);
+            stop = visitor->event(visitor->context, &event);
+        }
+        for (size_t j = 0; j < entry->transitions.count && !stop; j++)
+            stop = visitor->transition(visitor->context, &entry->transitions.rows[j]);
+    }
+    return INGOT_OK;
+}
+
+static enum ingot_status memory_publish_routes(void *handle, const struct ingot_toolkit *toolkit,
+                                               struct ingot_bytes routes, struct ingot_error *err)
+{
+    struct memory *memory = handle;
+    (void)toolkit;
+    struct ingot_bytes copy = ingot_page_copy(memory->page, routes);
+    if (!copy.data)
+        return no_memory(err);
+    memory->routes = copy;
+    return INGOT_OK;
+}
+
+static enum ingot_status memory_routes(void *handle, const struct ingot_toolkit *toolkit,
+                                       struct ingot_page *page, struct ingot_bytes *ret_routes,
+                                       struct ingot_error *err)
+{
+    const struct memory *memory = handle;
+    (void)toolkit;
+    if (!memory->routes.data)
+        return ingot_error_set(err, INGOT_NOT_FOUND, "store/memory: no routes were published");
+    *ret_routes = ingot_page_copy(page, memory->routes);
+    return ret_routes->data ? INGOT_OK : no_memory(err);
+}
+
+const struct ingot_adapter ingot_adapter_memory;
+const struct ingot_adapter ingot_adapter_memory = {
+    .abi = INGOT_ADAPTER_ABI,
+    .size = sizeof(struct ingot_adapter),
+    .name = "memory",
+    .handle_size = sizeof(struct memory),
+    .options = memory_options,
+    .open = memory_open,
+    .start = memory_start,
+    .close = memory_close,
+    .commit = memory_commit,
+    .event = memory_event,
+    .find = memory_find,
+    .history = memory_history,
+    .counts = memory_counts,
+    .scan = memory_scan,
+    .publish_routes = memory_publish_routes,
+    .routes = memory_routes,
+};

@@ -1,0 +1,115 @@
+-- The statements of the adapter. Each is prepared once.
+
+-- name: ledger_schema
+CREATE TABLE migrations (
+  n          INTEGER PRIMARY KEY,
+  version    INTEGER NOT NULL,
+  name       TEXT    NOT NULL,
+  direction  TEXT    NOT NULL CHECK (direction IN ('up', 'down')),
+  up_sha256  TEXT    NOT NULL,
+  created_at INTEGER NOT NULL
+) STRICT;
+CREATE TRIGGER migrations_update BEFORE UPDATE ON migrations BEGIN SELECT RAISE(ABORT, 'ingot: a row is never updated'); END;
+CREATE TRIGGER migrations_delete BEFORE DELETE ON migrations BEGIN SELECT RAISE(ABORT, 'ingot: a row is never deleted'); END;
+CREATE TRIGGER migrations_insert BEFORE INSERT ON migrations
+  WHEN EXISTS (SELECT 1 FROM migrations WHERE n = NEW.n)
+  BEGIN SELECT RAISE(ABORT, 'ingot: the key is taken'); END;
+
+-- name: ledger
+SELECT version, name, up_sha256, direction = 'down', created_at FROM migrations ORDER BY n
+
+-- name: ledger_insert
+INSERT INTO migrations (version, name, direction, up_sha256, created_at) VALUES (?1, ?2, ?3, ?4, ?5)
+
+-- name: last_n
+SELECT max(coalesce((SELECT max(n) FROM events), 0), coalesce((SELECT max(n) FROM added_jobs), 0))
+
+-- name: last_time
+SELECT max(coalesce((SELECT ingested_at FROM events ORDER BY n DESC LIMIT 1), 0),
+           coalesce((SELECT created_at FROM added_jobs ORDER BY n DESC LIMIT 1), 0))
+
+-- name: insert_event
+INSERT INTO events (n, id, source, name, jobs, sent_at, received_at, ingested_at, context, data)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+
+-- name: insert_transition
+INSERT INTO transitions (event_id, job, seq, attempt, state_before, state_after, owner, due_at, error, created_at)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+
+-- name: insert_added_job
+INSERT INTO added_jobs (n, event_id, job, id, destination, event, parent_job_id, due_at, created_at, context, data)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+
+-- name: insert_retirement
+INSERT INTO retirements (event_id, actor, reason, created_at)
+SELECT ?1, ?2, ?3, ?4
+WHERE EXISTS (SELECT 1 FROM events WHERE id = ?1)
+  AND NOT EXISTS (SELECT 1 FROM retirements WHERE event_id = ?1)
+
+-- name: event
+SELECT id, source, name, jobs, sent_at, received_at, ingested_at, context, data,
+       (SELECT created_at FROM retirements WHERE event_id = id)
+FROM events WHERE id = ?1
+
+-- name: find
+SELECT id, source, name, jobs, sent_at, received_at, ingested_at,
+       CASE WHEN ?2 THEN context END, CASE WHEN ?2 THEN data END, NULL
+FROM events
+WHERE id >= ?1 AND NOT EXISTS (SELECT 1 FROM retirements WHERE event_id = id)
+ORDER BY id
+
+-- name: find_discarded
+SELECT id, source, name, jobs, sent_at, received_at, ingested_at,
+       CASE WHEN ?2 THEN context END, CASE WHEN ?2 THEN data END, NULL
+FROM (SELECT DISTINCT event_id FROM transitions INDEXED BY transitions_discarded
+      WHERE state_after = 6 AND event_id >= ?1 ORDER BY event_id) d
+CROSS JOIN events ON id = d.event_id
+WHERE NOT EXISTS (SELECT 1 FROM retirements r WHERE r.event_id = id)
+ORDER BY d.event_id
+
+-- name: scan_events
+SELECT id, source, name, jobs, sent_at, received_at, ingested_at, context, data,
+       (SELECT created_at FROM retirements WHERE event_id = id)
+FROM events ORDER BY id
+
+-- name: added_jobs
+SELECT job, id, destination, event, parent_job_id, due_at, created_at,
+       CASE WHEN ?2 THEN context END, CASE WHEN ?2 THEN data END
+FROM added_jobs WHERE event_id = ?1 ORDER BY job
+
+-- name: latest
+SELECT event_id, job, seq, attempt, state_before, state_after, owner, due_at, error, created_at
+FROM transitions WHERE event_id = ?1 AND job = ?2 ORDER BY seq DESC LIMIT 1
+
+-- name: chain
+SELECT event_id, job, seq, attempt, state_before, state_after, owner, due_at, error, created_at
+FROM transitions WHERE event_id = ?1 AND job = ?2 ORDER BY seq
+
+-- name: scan_transitions
+SELECT event_id, job, seq, attempt, state_before, state_after, owner, due_at, error, created_at
+FROM transitions ORDER BY event_id, job, seq
+
+-- name: totals
+SELECT (SELECT count(*) FROM events) - (SELECT count(*) FROM retirements),
+       (SELECT count(*) FROM transitions)
+
+-- name: counts
+SELECT j.destination,
+       coalesce((SELECT t.state_after FROM transitions t
+                 WHERE t.event_id = j.event_id AND t.job = j.job ORDER BY t.seq DESC LIMIT 1),
+                CASE WHEN j.due_at IS NULL THEN 1 ELSE 2 END) AS state,
+       count(*)
+FROM (
+  SELECT e.id AS event_id, b.key AS job, b.value ->> 'destination' AS destination, b.value ->> 'due_at' AS due_at
+  FROM events e, json_each(e.jobs) b
+  UNION ALL
+  SELECT event_id, job, destination, due_at FROM added_jobs
+) j
+WHERE NOT EXISTS (SELECT 1 FROM retirements r WHERE r.event_id = j.event_id)
+GROUP BY 1, 2 ORDER BY 1
+
+-- name: newest_routes
+SELECT version, body FROM routes ORDER BY version DESC LIMIT 1
+
+-- name: insert_routes
+INSERT INTO routes (version, body, created_at) VALUES (?1, ?2, ?3)

@@ -1,0 +1,496 @@
+/*
+ * Reading. Every read is one short transaction, and so one snapshot. A row
+ * that is not what Ingot writes is reported as damage and never trusted.
+ */
+#include "sqlite.h"
+
+#include <string.h>
+
+static enum ingot_status corrupt(struct sqlite_store *store, struct ingot_error *err,
+                                 const char *what)
+{
+    return ingot_error_set(err, INGOT_CORRUPT, "store/sqlite: %s holds %s; see `ingot verify`",
+                           store->path, what);
+}
+
+/* ---- columns ------------------------------------------------------------ */
+
+static int get_ksuid(sqlite3_stmt *row, int column, ingot_ksuid *ret_id)
+{
+    memset(ret_id, 0, sizeof *ret_id);
+    if (sqlite3_column_type(row, column) == SQLITE_NULL)
+        return 1;
+    const void *bytes = sqlite3_column_blob(row, column);
+    if (!bytes || sqlite3_column_bytes(row, column) != sizeof ret_id->bytes)
+        return 0;
+    memcpy(ret_id->bytes, bytes, sizeof ret_id->bytes);
+    return 1;
+}
+
+static struct ingot_bytes get_bytes(sqlite3_stmt *row, int column)
+{
+    const void *text = sqlite3_column_text(row, column);
+    return (struct ingot_bytes){text, text ? (size_t)sqlite3_column_bytes(row, column) : 0};
+}
+
+static struct ingot_bytes copy_bytes(sqlite3_stmt *row, int column, struct ingot_page *page)
+{
+    return ingot_page_copy(page, get_bytes(row, column));
+}
+
+static int64_t get_time(sqlite3_stmt *row, int column)
+{
+    return sqlite3_column_type(row, column) == SQLITE_NULL ? INGOT_NO_TIME
+                                                           : sqlite3_column_int64(row, column);
+}
+
+/* Puts a column in range into an unsigned, or reports that it is not. */
+static int get_number(sqlite3_stmt *row, int column, uint32_t max, uint32_t *ret_number)
+{
+    int64_t number = sqlite3_column_int64(row, column);
+    *ret_number = (uint32_t)number;
+    return number >= 0 && number <= max;
+}
+
+/* The order of columns that "latest", "chain" and "scan_transitions" share. error is borrowed. */
+static int get_transition(sqlite3_stmt *row, struct ingot_transition *ret_transition)
+{
+    struct ingot_transition *transition = ret_transition;
+    uint32_t attempt, before, after;
+    memset(transition, 0, sizeof *transition);
+    int good = get_ksuid(row, 0, &transition->event_id);
+    good &= get_number(row, 1, UINT16_MAX, &transition->job);
+    good &= get_number(row, 2, UINT16_MAX, &transition->seq);
+    good &= get_number(row, 3, UINT16_MAX, &attempt);
+    good &= get_number(row, 4, INGOT_STATE_DISCARDED, &before);
+    good &= get_number(row, 5, INGOT_STATE_DISCARDED, &after);
+    good &= get_ksuid(row, 6, &transition->owner);
+    transition->attempt = (uint16_t)attempt;
+    transition->state_before = good ? (enum ingot_state)before : INGOT_STATE_NONE;
+    transition->state_after = good ? (enum ingot_state)after : INGOT_STATE_NONE;
+    transition->due_us = get_time(row, 7);
+    transition->error = get_bytes(row, 8);
+    transition->created_us = sqlite3_column_int64(row, 9);
+    return good;
+}
+
+/* ---- events with their jobs --------------------------------------------- */
+
+/* The order of columns that "event", "find" and "scan_events" share. */
+static enum ingot_status get_event(struct sqlite_store *store, sqlite3_stmt *row,
+                                   enum ingot_detail detail, struct ingot_page *page,
+                                   struct ingot_event *event, struct ingot_error *err)
+{
+    memset(event, 0, sizeof *event);
+    if (!get_ksuid(row, 0, &event->id))
+        return corrupt(store, err, "an event without a proper id");
+    event->source = copy_bytes(row, 1, page);
+    event->name = copy_bytes(row, 2, page);
+    event->sent_us = get_time(row, 4);
+    event->received_us = sqlite3_column_int64(row, 5);
+    event->ingested_us = sqlite3_column_int64(row, 6);
+    event->context = copy_bytes(row, 7, page);
+    event->data = copy_bytes(row, 8, page);
+    event->retired_us = get_time(row, 9);
+    enum ingot_status status = ingot_jobs_decode(get_bytes(row, 3), detail, page, &event->jobs,
+                                                 &event->job_count, err);
+    if (status)
+        return status == INGOT_CORRUPT ? corrupt(store, err, "an event whose jobs cannot be read")
+                                       : status;
+    for (size_t i = 0; i < event->job_count; i++)
+        ingot_job_born(&event->jobs[i], &event->id, (uint32_t)i, event->ingested_us);
+    return INGOT_OK;
+}
+
+static int get_added_job(sqlite3_stmt *row, const ingot_ksuid *event_id, struct ingot_page *page,
+                         struct ingot_job *ret_job)
+{
+    struct ingot_job *job = ret_job;
+    uint32_t number;
+    memset(job, 0, sizeof *job);
+    int good = get_number(row, 0, UINT16_MAX, &number);
+    good &= get_ksuid(row, 1, &job->id);
+    job->destination = copy_bytes(row, 2, page);
+    job->event = copy_bytes(row, 3, page);
+    good &= get_ksuid(row, 4, &job->parent_job_id);
+    job->due_us = get_time(row, 5);
+    job->context = copy_bytes(row, 7, page);
+    job->data = copy_bytes(row, 8, page);
+    ingot_job_born(job, event_id, number, sqlite3_column_int64(row, 6));
+    return good && job->destination.data && job->event.data;
+}
+
+enum ingot_status sqlite_read_added_jobs(struct sqlite_store *store, struct ingot_event *event,
+                                         enum ingot_detail detail, struct ingot_page *page,
+                                         struct ingot_error *err)
+{
+    sqlite3_stmt *row = store->statements[S_ADDED_JOBS];
+    enum ingot_status status = INGOT_OK;
+    size_t size = event->job_count;
+    int code;
+    sqlite_bind_ksuid(row, 1, &event->id);
+    sqlite3_bind_int(row, 2, detail == INGOT_DETAIL_ALL);
+    while (!status && (code = sqlite3_step(row)) == SQLITE_ROW) {
+        if (event->job_count == size) {
+            size = size * 2 + 4;
+            struct ingot_job *grown = ingot_page_alloc(page, size * sizeof *grown);
+            if (!grown) {
+                status = sqlite_no_memory(err);
+                break;
+            }
+            if (event->job_count)
+                memcpy(grown, event->jobs, event->job_count * sizeof *grown);
+            event->jobs = grown;
+        }
+        if (!get_added_job(row, &event->id, page, &event->jobs[event->job_count++]))
+            status = corrupt(store, err, "an added job that cannot be read");
+    }
+    if (!status && code != SQLITE_DONE)
+        status = sqlite_failure(store, err, "could not read");
+    sqlite3_reset(row);
+    return status;
+}
+
+/* Replaces a job's birth by its newest transition, if it has one. */
+static enum ingot_status fill_latest(struct sqlite_store *store, struct ingot_job *job,
+                                     enum ingot_detail detail, struct ingot_page *page,
+                                     struct ingot_error *err)
+{
+    sqlite3_stmt *row = store->statements[S_LATEST];
+    enum ingot_status status = INGOT_OK;
+    sqlite_bind_ksuid(row, 1, &job->event_id);
+    sqlite3_bind_int64(row, 2, job->number);
+    int code = sqlite3_step(row);
+    if (code == SQLITE_ROW) {
+        struct ingot_bytes absent = {NULL, 0};
+        if (!get_transition(row, &job->latest))
+            status = corrupt(store, err, "a transition that cannot be read");
+        job->latest.job_id = job->id;
+        job->latest.error =
+            detail == INGOT_DETAIL_ALL ? ingot_page_copy(page, job->latest.error) : absent;
+    } else if (code != SQLITE_DONE) {
+        status = sqlite_failure(store, err, "could not read");
+    }
+    sqlite3_reset(row);
+    sqlite_saw_time(store, job->latest.created_us);
+    return status;
+}
+
+enum ingot_status sqlite_read_event(struct sqlite_store *store, const ingot_ksuid *event_id,
+                                    struct ingot_page *page, struct ingot_event *ret_event,
+                                    struct ingot_error *err)
+{
+    sqlite3_stmt *row = store->statements[S_EVENT];
+    enum ingot_status status;
+    sqlite_bind_ksuid(row, 1, event_id);
+    int code = sqlite3_step(row);
+    if (code == SQLITE_ROW)
+        status = get_event(store, row, INGOT_DETAIL_ALL, page, ret_event, err);
+    else if (code == SQLITE_DONE)
+        status = ingot_error_set(err, INGOT_NOT_FOUND, "store/sqlite: there is no such event");
+    else
+        status = sqlite_failure(store, err, "could not read");
+    sqlite3_reset(row);
+    return status;
+}
+
+static enum ingot_status begin(struct sqlite_store *store, const struct ingot_toolkit *toolkit,
+                               struct ingot_error *err)
+{
+    store->toolkit = toolkit;
+    if (sqlite_run(store, S_BEGIN) != SQLITE_OK)
+        return sqlite_failure(store, err, "could not read");
+    return INGOT_OK;
+}
+
+static enum ingot_status end(struct sqlite_store *store, enum ingot_status status)
+{
+    store->toolkit = NULL;
+    if (!sqlite3_get_autocommit(store->db))
+        sqlite_run(store, S_COMMIT);
+    return status;
+}
+
+enum ingot_status sqlite_event(void *handle, const struct ingot_toolkit *toolkit,
+                               const ingot_ksuid *event_id, struct ingot_page *page,
+                               struct ingot_error *err)
+{
+    struct sqlite_store *store = handle;
+    struct ingot_event *event = ingot_page_alloc(page, sizeof *event);
+    if (!event)
+        return sqlite_no_memory(err);
+    enum ingot_status status = begin(store, toolkit, err);
+    if (status)
+        return status;
+    status = sqlite_read_event(store, event_id, page, event, err);
+    if (!status)
+        status = sqlite_read_added_jobs(store, event, INGOT_DETAIL_ALL, page, err);
+    for (size_t i = 0; !status && i < event->job_count; i++)
+        status = fill_latest(store, &event->jobs[i], INGOT_DETAIL_ALL, page, err);
+    if (!status) {
+        page->events = event;
+        page->event_count = 1;
+        page->job_count = event->job_count;
+    }
+    return end(store, status);
+}
+
+/* ---- find --------------------------------------------------------------- */
+
+/* Keeps of an event the jobs behind the cursor that match; says whether the page is full. */
+static enum ingot_status match_jobs(struct sqlite_store *store, struct ingot_event *event,
+                                    const struct ingot_where *where, struct ingot_page *page,
+                                    size_t *examined, struct ingot_error *err)
+{
+    size_t kept = 0, first = 0;
+    enum ingot_status status = INGOT_OK;
+    if (ingot_ksuid_compare(&event->id, &where->after.event_id) == 0)
+        first = (size_t)where->after.job + 1;
+    for (size_t i = first; i < event->job_count; i++) {
+        if (page->job_count == where->limit || *examined == INGOT_FIND_EXAMINED_MAX) {
+            page->more = 1;
+            break;
+        }
+        status = fill_latest(store, &event->jobs[i], where->detail, page, err);
+        if (status)
+            break;
+        (*examined)++;
+        page->next = (struct ingot_cursor){event->id, event->jobs[i].number};
+        if (ingot_where_matches(where, &event->jobs[i])) {
+            event->jobs[kept++] = event->jobs[i];
+            page->job_count++;
+        }
+    }
+    event->job_count = kept;
+    return status;
+}
+
+static enum ingot_status find_rows(struct sqlite_store *store, sqlite3_stmt *row,
+                                   const struct ingot_where *where, struct ingot_page *page,
+                                   struct ingot_error *err)
+{
+    enum ingot_status status = INGOT_OK;
+    size_t examined = 0;
+    int code = SQLITE_DONE;
+    while (!status && !page->more && (code = sqlite3_step(row)) == SQLITE_ROW) {
+        struct ingot_event *event = &page->events[page->event_count];
+        if (page->event_count == where->limit || examined == INGOT_FIND_EXAMINED_MAX) {
+            page->more = 1;
+            break;
+        }
+        status = get_event(store, row, where->detail, page, event, err);
+        if (!status)
+            status = sqlite_read_added_jobs(store, event, where->detail, page, err);
+        if (!status)
+            status = match_jobs(store, event, where, page, &examined, err);
+        page->event_count += event->job_count > 0;
+    }
+    if (!status && code != SQLITE_ROW && code != SQLITE_DONE)
+        status = sqlite_failure(store, err, "could not read");
+    return status;
+}
+
+enum ingot_status sqlite_find(void *handle, const struct ingot_toolkit *toolkit,
+                              const struct ingot_where *where, struct ingot_page *page,
+                              struct ingot_error *err)
+{
+    struct sqlite_store *store = handle;
+    const unsigned discarded = INGOT_STATE_BIT(INGOT_STATE_DISCARDED);
+    sqlite3_stmt *row =
+        store->statements[where->status_in == discarded ? S_FIND_DISCARDED : S_FIND];
+    page->events = ingot_page_alloc(page, ((size_t)where->limit + 1) * sizeof *page->events);
+    if (!page->events)
+        return sqlite_no_memory(err);
+    enum ingot_status status = begin(store, toolkit, err);
+    if (status)
+        return status;
+    /* All zero is the beginning: bound as a blob, not as the NULL of "none". */
+    sqlite3_bind_blob(row, 1, where->after.event_id.bytes, sizeof where->after.event_id.bytes,
+                      SQLITE_STATIC);
+    sqlite3_bind_int(row, 2, where->detail == INGOT_DETAIL_ALL);
+    status = find_rows(store, row, where, page, err);
+    sqlite3_reset(row);
+    return end(store, status);
+}
+
+enum ingot_status sqlite_history(void *handle, const struct ingot_toolkit *toolkit,
+                                 const ingot_ksuid *event_id, uint32_t job, struct ingot_page *page,
+                                 struct ingot_error *err)
+{
+    struct sqlite_store *store = handle;
+    sqlite3_stmt *row = store->statements[S_CHAIN];
+    size_t size = 0;
+    int code;
+    enum ingot_status status = begin(store, toolkit, err);
+    if (status)
+        return status;
+    sqlite_bind_ksuid(row, 1, event_id);
+    sqlite3_bind_int64(row, 2, job);
+    while (!status && (code = sqlite3_step(row)) == SQLITE_ROW) {
+        if (page->transition_count == size) {
+            size = size ? size * 2 : 8;
+            struct ingot_transition *grown = ingot_page_alloc(page, size * sizeof *grown);
+            if (!grown) {
+                status = sqlite_no_memory(err);
+                break;
+            }
+            if (page->transition_count)
+                memcpy(grown, page->transitions, page->transition_count * sizeof *grown);
+            page->transitions = grown;
+        }
+        struct ingot_transition *transition = &page->transitions[page->transition_count++];
+        if (!get_transition(row, transition))
+            status = corrupt(store, err, "a transition that cannot be read");
+        transition->error = ingot_page_copy(page, transition->error);
+        sqlite_saw_time(store, transition->created_us);
+    }
+    if (!status && code != SQLITE_DONE)
+        status = sqlite_failure(store, err, "could not read");
+    sqlite3_reset(row);
+    return end(store, status);
+}
+
+/* ---- counts, routes ----------------------------------------------------- */
+
+static enum ingot_status read_totals(struct sqlite_store *store, struct ingot_counts *counts,
+                                     struct ingot_error *err)
+{
+    sqlite3_stmt *row = store->statements[S_TOTALS];
+    enum ingot_status status = INGOT_OK;
+    if (sqlite3_step(row) == SQLITE_ROW) {
+        counts->events = (uint64_t)sqlite3_column_int64(row, 0);
+        counts->transitions = (uint64_t)sqlite3_column_int64(row, 1);
+    } else {
+        status = sqlite_failure(store, err, "could not count");
+    }
+    sqlite3_reset(row);
+    return status;
+}
+
+enum ingot_status sqlite_counts(void *handle, const struct ingot_toolkit *toolkit,
+                                struct ingot_page *page, struct ingot_counts *counts,
+                                struct ingot_error *err)
+{
+    struct sqlite_store *store = handle;
+    sqlite3_stmt *row = store->statements[S_COUNTS];
+    struct ingot_destination_counts *of = NULL;
+    size_t size = 0;
+    int code;
+    enum ingot_status status = begin(store, toolkit, err);
+    if (status)
+        return status;
+    status = read_totals(store, counts, err);
+    while (!status && (code = sqlite3_step(row)) == SQLITE_ROW) {
+        if (!of || !ingot_bytes_equal(of->destination, get_bytes(row, 0))) {
+            if (counts->destination_count == size) {
+                size = size ? size * 2 : 8;
+                struct ingot_destination_counts *grown = ingot_page_alloc(page, size * sizeof *grown);
+                if (!grown) {
+                    status = sqlite_no_memory(err);
+                    break;
+                }
+                if (counts->destination_count)
+                    memcpy(grown, counts->destinations, counts->destination_count * sizeof *grown);
+                counts->destinations = grown;
+            }
+            of = &counts->destinations[counts->destination_count++];
+            of->destination = copy_bytes(row, 0, page);
+        }
+        int state = sqlite3_column_int(row, 1);
+        if (state > INGOT_STATE_NONE && state <= INGOT_STATE_DISCARDED)
+            of->jobs[state] = (uint64_t)sqlite3_column_int64(row, 2);
+    }
+    if (!status && code != SQLITE_DONE)
+        status = sqlite_failure(store, err, "could not count");
+    sqlite3_reset(row);
+    return end(store, status);
+}
+
+enum ingot_status sqlite_routes(void *handle, const struct ingot_toolkit *toolkit,
+                                struct ingot_page *page, struct ingot_bytes *ret_routes,
+                                struct ingot_error *err)
+{
+    struct sqlite_store *store = handle;
+    sqlite3_stmt *row = store->statements[S_NEWEST_ROUTES];
+    enum ingot_status status = INGOT_OK;
+    store->toolkit = toolkit;
+    int code = sqlite3_step(row);
+    if (code == SQLITE_ROW)
+        *ret_routes = copy_bytes(row, 1, page);
+    else if (code == SQLITE_DONE)
+        status = ingot_error_set(err, INGOT_NOT_FOUND, "store/sqlite: no routes were published in %s",
+                                 store->path);
+    else
+        status = sqlite_failure(store, err, "could not read the routes of");
+    sqlite3_reset(row);
+    return end(store, status);
+}
+
+/* ---- scan --------------------------------------------------------------- */
+
+/* Shows one event with its jobs; what cannot be read is shown as damage. */
+static enum ingot_status show_event(struct sqlite_store *store, sqlite3_stmt *row,
+                                    const struct ingot_visitor *visitor, int *stop,
+                                    struct ingot_error *err)
+{
+    struct ingot_page *page = ingot_page_create();
+    struct ingot_event event;
+    struct ingot_error damage = {0};
+    if (!page)
+        return sqlite_no_memory(err);
+    enum ingot_status status = get_event(store, row, INGOT_DETAIL_ALL, page, &event, &damage);
+    if (!status)
+        status = sqlite_read_added_jobs(store, &event, INGOT_DETAIL_ALL, page, &damage);
+    if (!status) {
+        *stop = visitor->event(visitor->context, &event);
+    } else if (status == INGOT_CORRUPT) {
+        *stop = visitor->damage(visitor->context, &event.id, damage.message);
+        status = INGOT_OK;
+    } else if (err) {
+        *err = damage;
+    }
+    ingot_page_destroy(page);
+    return status;
+}
+
+static enum ingot_status merge(struct sqlite_store *store, const struct ingot_visitor *visitor,
+                               struct ingot_error *err)
+{
+    sqlite3_stmt *events = store->statements[S_SCAN_EVENTS];
+    sqlite3_stmt *transitions = store->statements[S_SCAN_TRANSITIONS];
+    enum ingot_status status = INGOT_OK;
+    int stop = 0;
+    int event_code = sqlite3_step(events), code = sqlite3_step(transitions);
+    while (!status && !stop && (event_code == SQLITE_ROW || code == SQLITE_ROW)) {
+        struct ingot_transition transition;
+        ingot_ksuid id;
+        int good = code == SQLITE_ROW ? get_transition(transitions, &transition) : 1;
+        if (event_code == SQLITE_ROW)
+            get_ksuid(events, 0, &id);
+        if (event_code == SQLITE_ROW &&
+            (code != SQLITE_ROW || ingot_ksuid_compare(&id, &transition.event_id) <= 0)) {
+            status = show_event(store, events, visitor, &stop, err);
+            event_code = sqlite3_step(events);
+            continue;
+        }
+        stop = good ? visitor->transition(visitor->context, &transition)
+                    : visitor->damage(visitor->context, &transition.event_id,
+                                      "a transition cannot be read");
+        code = sqlite3_step(transitions);
+    }
+    if (!status && !stop && (event_code != SQLITE_DONE || code != SQLITE_DONE))
+        status = sqlite_failure(store, err, "could not read");
+    sqlite3_reset(events);
+    sqlite3_reset(transitions);
+    return status;
+}
+
+enum ingot_status sqlite_scan(void *handle, const struct ingot_toolkit *toolkit,
+                              const struct ingot_visitor *visitor, struct ingot_error *err)
+{
+    struct sqlite_store *store = handle;
+    enum ingot_status status = begin(store, toolkit, err);
+    if (status)
+        return status;
+    return end(store, merge(store, visitor, err));
+}

@@ -1,0 +1,94 @@
+/* A map from a job's key to an index; see map.h. */
+#include "map.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void igt_map_fini(struct igt_map *map)
+{
+    free(map->slots);
+    map->slots = NULL;
+    map->size = map->count = 0;
+}
+
+/* Callers choose ids, so all of an id's bytes are mixed, and not only the random ones. */
+static size_t home(const struct igt_map *map, const struct igt_map_key *key)
+{
+    uint64_t a, b, hash;
+    memcpy(&a, key->event_id.bytes + 4, sizeof a);
+    memcpy(&b, key->event_id.bytes + 12, sizeof b);
+    hash = (a ^ (b * UINT64_C(0x9e3779b97f4a7c15))) + key->job;
+    hash ^= hash >> 32;
+    hash *= UINT64_C(0xd6e8feb86659fd93);
+    hash ^= hash >> 32;
+    return (size_t)hash & (map->size - 1);
+}
+
+static int same_key(const struct igt_map_key *a, const struct igt_map_key *b)
+{
+    return a->job == b->job && memcmp(a->event_id.bytes, b->event_id.bytes, 20) == 0;
+}
+
+uint32_t igt_map_get(const struct igt_map *map, const struct igt_map_key *key)
+{
+    if (map->size == 0)
+        return IGT_MAP_NONE;
+    for (size_t slot = home(map, key);; slot = (slot + 1) & (map->size - 1)) {
+        uint32_t index = map->slots[slot];
+        if (index == IGT_MAP_NONE || same_key(map->key_of(map->context, index), key))
+            return index;
+    }
+}
+
+static void insert(struct igt_map *map, uint32_t index)
+{
+    size_t slot = home(map, map->key_of(map->context, index));
+    while (map->slots[slot] != IGT_MAP_NONE)
+        slot = (slot + 1) & (map->size - 1);
+    map->slots[slot] = index;
+}
+
+static int grow(struct igt_map *map)
+{
+    struct igt_map old = *map;
+    size_t size = old.size ? old.size * 2 : 64;
+    uint32_t *slots = malloc(size * sizeof *slots);
+    if (!slots)
+        return 0;
+    memset(slots, 0xff, size * sizeof *slots);
+    map->slots = slots;
+    map->size = size;
+    for (size_t i = 0; i < old.size; i++)
+        if (old.slots[i] != IGT_MAP_NONE)
+            insert(map, old.slots[i]);
+    free(old.slots);
+    return 1;
+}
+
+int igt_map_put(struct igt_map *map, uint32_t index)
+{
+    if ((map->count + 1) * 8 > map->size * 7 && !grow(map))
+        return 0;
+    insert(map, index);
+    map->count++;
+    return 1;
+}
+
+void igt_map_remove(struct igt_map *map, uint32_t index)
+{
+    size_t mask = map->size - 1;
+    size_t hole = home(map, map->key_of(map->context, index));
+    while (map->slots[hole] != index)
+        hole = (hole + 1) & mask;
+    /* Moves back what the hole would make unreachable. */
+    for (size_t slot = (hole + 1) & mask; map->slots[slot] != IGT_MAP_NONE;
+         slot = (slot + 1) & mask) {
+        size_t wanted = home(map, map->key_of(map->context, map->slots[slot]));
+        if (((slot - wanted) & mask) >= ((slot - hole) & mask)) {
+            map->slots[hole] = map->slots[slot];
+            hole = slot;
+        }
+    }
+    map->slots[hole] = IGT_MAP_NONE;
+    map->count--;
+}

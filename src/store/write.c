@@ -1,0 +1,465 @@
+/*
+ * The writing operations: what the specification calls InsertQueue, AddJobs,
+ * AddTransitions and Delete, each checked and made into one commit.
+ */
+#include "store.h"
+
+#include "core/buffer.h"
+#include "core/json.h"
+#include "core/limits.h"
+#include "core/model.h"
+#include "core/state.h"
+#include "core/toolkit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Reads again and tries again this often when a forced delete meets a scheduler at work. */
+#define DELETE_TRIES 5
+
+static enum ingot_status no_memory(struct ingot_error *err)
+{
+    return ingot_error_set(err, INGOT_NOMEM, "store: memory ran out");
+}
+
+/* ---- commit ------------------------------------------------------------- */
+
+/* The table of moves, asked for every row; numbers and rivals are the key's affair. */
+static const char *check_row(const struct ingot_commit *commit, size_t index)
+{
+    const struct ingot_commit_transition *given = &commit->transitions[index];
+    const struct ingot_transition *row = &given->row;
+    if (row->seq == 0 || row->seq > IGT_SEQ_MAX)
+        return "its number is not between 1 and 65535";
+    if (row->job >= IGT_EVENT_JOBS_MAX)
+        return "its job number is too large";
+    if (row->state_before == INGOT_STATE_NONE ||
+        !igt_move_is_legal(row->state_before, row->state_after))
+        return "there is no such move";
+    if (given->hangs_on != INGOT_ALONE && given->hangs_on >= index)
+        return "it hangs on a row that does not come before it";
+    return NULL;
+}
+
+enum ingot_status ingot_store_commit(struct ingot_store *store, const struct ingot_toolkit *toolkit,
+                                     struct ingot_commit *commit, struct ingot_error *err)
+{
+    struct ingot_toolkit full = igt_toolkit_for(store, toolkit);
+    ingot_error_clear(err);
+    for (size_t i = 0; i < commit->transition_count; i++) {
+        const char *reason = check_row(commit, i);
+        if (reason)
+            return ingot_error_set(err, INGOT_INVALID, "store: transition %zu is not acceptable: %s",
+                                   i, reason);
+    }
+    for (size_t i = 0; i < commit->job_count; i++)
+        if (commit->jobs[i].hangs_on != INGOT_ALONE &&
+            commit->jobs[i].hangs_on >= commit->transition_count)
+            return ingot_error_set(err, INGOT_INVALID, "store: job %zu hangs on nothing", i);
+    pthread_mutex_lock(&store->lock);
+    enum ingot_status status = store->adapter->commit(store->handle, &full, commit, err);
+    pthread_mutex_unlock(&store->lock);
+    return status;
+}
+
+/* ---- insert_queue ------------------------------------------------------- */
+
+/* Names the first event that another one stands in the way of. */
+static void explain_mismatch(const struct ingot_commit *commit, struct ingot_error *err)
+{
+    for (size_t i = 0; err && i < commit->event_count; i++) {
+        if (commit->events[i].verdict != INGOT_MISMATCH)
+            continue;
+        char path[64];
+        ingot_ksuid_format(&commit->events[i].row->id, err->event_id);
+        ingot_error_set(err, INGOT_CONFLICT,
+                        "store: the event %s is stored already, with other contents; give it "
+                        "another id",
+                        err->event_id);
+        err->status_code = 409;
+        snprintf(path, sizeof path, "Queue/Events[%zu]/ID", i);
+        ingot_error_add_validation(err, path, "is the id of another event");
+        return;
+    }
+}
+
+enum ingot_status ingot_store_insert_queue(struct ingot_store *store,
+                                           const struct ingot_toolkit *toolkit,
+                                           const struct ingot_queue *queue,
+                                           enum ingot_verdict *ret_verdicts,
+                                           struct ingot_error *err)
+{
+    ingot_error_clear(err);
+    if (!queue || queue->event_count == 0)
+        return INGOT_OK;
+    int bad = 0;
+    for (size_t i = 0; i < queue->event_count; i++) {
+        char path[64];
+        snprintf(path, sizeof path, "Queue/Events[%zu]", i);
+        bad |= ingot_event_validate(&queue->events[i], toolkit ? toolkit : &store->toolkit, path,
+                                    err) != INGOT_OK;
+    }
+    if (bad)
+        return ingot_error_set(err, INGOT_INVALID, "store/%s: the queue is not acceptable",
+                               store->adapter->name);
+    struct ingot_commit commit = {.rule = INGOT_COMMIT_WHOLE, .event_count = queue->event_count};
+    commit.events = calloc(queue->event_count, sizeof *commit.events);
+    if (!commit.events)
+        return no_memory(err);
+    for (size_t i = 0; i < queue->event_count; i++)
+        commit.events[i].row = &queue->events[i];
+    enum ingot_status status = ingot_store_commit(store, toolkit, &commit, err);
+    if (status == INGOT_CONFLICT)
+        explain_mismatch(&commit, err);
+    if (ret_verdicts && (!status || status == INGOT_CONFLICT))
+        for (size_t i = 0; i < queue->event_count; i++)
+            ret_verdicts[i] = commit.events[i].verdict;
+    free(commit.events);
+    return status;
+}
+
+/* ---- add_jobs ----------------------------------------------------------- */
+
+/* The event of a job that may not be added, and why. */
+static const char *explain_refusal(struct ingot_store *store, const struct ingot_toolkit *toolkit,
+                                   const struct ingot_job *job)
+{
+    struct ingot_page *page = NULL;
+    const char *reason = "there is no such event";
+    if (ingot_store_event(store, toolkit, &job->event_id, &page, NULL) == INGOT_OK)
+        reason = page->events[0].retired_us != INGOT_NO_TIME
+                     ? "the event is retired"
+                     : "the event has such a job for this destination already; a follow-up names "
+                       "its parent";
+    ingot_page_destroy(page);
+    return reason;
+}
+
+/* Whether a parent is among the jobs given, or stored with the same event (SEED row 38). */
+static int parent_exists(struct ingot_store *store, const struct ingot_toolkit *toolkit,
+                         const struct ingot_job *jobs, size_t job_count, size_t index)
+{
+    const struct ingot_job *job = &jobs[index];
+    struct ingot_page *page = NULL;
+    int found = 0;
+    for (size_t i = 0; i < job_count && !found; i++)
+        found = i != index && ingot_ksuid_compare(&jobs[i].id, &job->parent_job_id) == 0 &&
+                ingot_ksuid_compare(&jobs[i].event_id, &job->event_id) == 0;
+    if (found || ingot_store_event(store, toolkit, &job->event_id, &page, NULL) != INGOT_OK)
+        return found;
+    for (size_t i = 0; i < page->job_count && !found; i++)
+        found = ingot_ksuid_compare(&page->events[0].jobs[i].id, &job->parent_job_id) == 0;
+    ingot_page_destroy(page);
+    return found;
+}
+
+static enum ingot_status check_jobs(struct ingot_store *store, const struct ingot_toolkit *toolkit,
+                                    const struct ingot_job *jobs, size_t job_count,
+                                    struct ingot_error *err)
+{
+    int bad = 0;
+    for (size_t i = 0; i < job_count; i++) {
+        char path[64], part[96];
+        snprintf(path, sizeof path, "Jobs[%zu]", i);
+        bad |= igt_job_validate(&jobs[i], path, err) != INGOT_OK;
+        if (ingot_ksuid_is_none(&jobs[i].event_id)) {
+            snprintf(part, sizeof part, "%s/EventID", path);
+            ingot_error_add_validation(err, part, "must be a valid KSUID");
+            bad = 1;
+        } else if (!ingot_ksuid_is_none(&jobs[i].parent_job_id) &&
+                   !parent_exists(store, toolkit, jobs, job_count, i)) {
+            snprintf(part, sizeof part, "%s/ParentJobID", path);
+            ingot_error_add_validation(err, part, "is not a job of the same event");
+            bad = 1;
+        }
+    }
+    return bad ? ingot_error_set(err, INGOT_INVALID, "store/%s: the jobs are not acceptable",
+                                 store->adapter->name)
+               : INGOT_OK;
+}
+
+enum ingot_status ingot_store_add_jobs(struct ingot_store *store, const struct ingot_toolkit *toolkit,
+                                       const struct ingot_job *jobs, size_t job_count,
+                                       struct ingot_error *err)
+{
+    ingot_error_clear(err);
+    if (job_count == 0)
+        return INGOT_OK;
+    enum ingot_status status = check_jobs(store, toolkit, jobs, job_count, err);
+    if (status)
+        return status;
+    struct ingot_commit commit = {.rule = INGOT_COMMIT_WHOLE, .job_count = job_count};
+    commit.jobs = calloc(job_count, sizeof *commit.jobs);
+    if (!commit.jobs)
+        return no_memory(err);
+    for (size_t i = 0; i < job_count; i++) {
+        commit.jobs[i].row = jobs[i];
+        commit.jobs[i].hangs_on = INGOT_ALONE;
+    }
+    status = ingot_store_commit(store, toolkit, &commit, err);
+    if (status == INGOT_CONFLICT) {
+        for (size_t i = 0; i < job_count; i++) {
+            char path[64];
+            snprintf(path, sizeof path, "Jobs[%zu]/EventID", i);
+            if (commit.jobs[i].verdict == INGOT_REFUSED)
+                ingot_error_add_validation(err, path, explain_refusal(store, toolkit, &jobs[i]));
+        }
+        ingot_error_set(err, INGOT_CONFLICT, "store/%s: the jobs cannot be added",
+                        store->adapter->name);
+    }
+    free(commit.jobs);
+    return status;
+}
+
+/* ---- add_transitions ---------------------------------------------------- */
+
+/* The newest of the rows before index that concerns the same job, and that may still be stored. */
+static size_t predecessor(const struct ingot_transition *rows, const struct ingot_result *results,
+                          size_t index)
+{
+    for (size_t i = index; i-- > 0;)
+        if (results[i].verdict == INGOT_PENDING && rows[i].job == rows[index].job &&
+            ingot_ksuid_compare(&rows[i].event_id, &rows[index].event_id) == 0)
+            return i;
+    return INGOT_ALONE;
+}
+
+/* The row that has the number, if there is one. */
+static int read_taken(struct ingot_store *store, const struct ingot_toolkit *toolkit,
+                      const struct ingot_transition *row, struct ingot_transition *ret_taken)
+{
+    struct ingot_page *page = NULL;
+    int found = 0;
+    if (ingot_store_history(store, toolkit, &row->event_id, row->job, &page, NULL) != INGOT_OK)
+        return 0;
+    if (row->seq < page->transition_count) {
+        *ret_taken = page->transitions[row->seq];
+        ret_taken->error = (struct ingot_bytes){NULL, 0};
+        found = 1;
+    }
+    ingot_page_destroy(page);
+    return found;
+}
+
+static void refuse(struct ingot_result *result, const char *reason)
+{
+    result->verdict = INGOT_REFUSED;
+    snprintf(result->reason, sizeof result->reason, "%s", reason);
+}
+
+static const char *check_error_text(const struct ingot_transition *row)
+{
+    struct igt_json value;
+    if (!row->error.data)
+        return NULL;
+    if (row->error.len > IGT_ERROR_BYTES_MAX)
+        return "its error is longer than 4096 bytes";
+    if (igt_json_parse(row->error, &value, NULL) != INGOT_OK || value.kind != IGT_JSON_OBJECT)
+        return "its error is not a JSON object";
+    return NULL;
+}
+
+/* Judges one row against what is stored and what stands before it in the batch. */
+static enum ingot_status judge(struct ingot_store *store, const struct ingot_toolkit *toolkit,
+                               const struct ingot_transition *rows, size_t index, size_t before,
+                               struct ingot_result *results, struct ingot_error *err)
+{
+    const struct ingot_transition *row = &rows[index];
+    struct ingot_page *page = NULL;
+    struct igt_fold fold;
+    const char *reason = check_error_text(row);
+    if (reason) {
+        refuse(&results[index], reason);
+        return INGOT_OK;
+    }
+    if (before != INGOT_ALONE) {
+        igt_fold_from_latest(&fold, &rows[before]);
+    } else {
+        enum ingot_status status = ingot_store_event(store, toolkit, &row->event_id, &page, err);
+        if (status && status != INGOT_NOT_FOUND)
+            return status;
+        if (status || row->job >= page->job_count) {
+            ingot_page_destroy(page);
+            ingot_error_clear(err);
+            refuse(&results[index], "there is no such job");
+            return INGOT_OK;
+        }
+        igt_fold_from_latest(&fold, &page->events[0].jobs[row->job].latest);
+        ingot_page_destroy(page);
+        if (row->seq && row->seq <= fold.seq) {
+            results[index].verdict = INGOT_LOST;
+            read_taken(store, toolkit, row, &results[index].taken);
+            return INGOT_OK;
+        }
+    }
+    reason = igt_fold_apply(&fold, row);
+    if (reason)
+        refuse(&results[index], reason);
+    return INGOT_OK;
+}
+
+enum ingot_status ingot_store_add_transitions(struct ingot_store *store,
+                                              const struct ingot_toolkit *toolkit,
+                                              const struct ingot_transition *transitions,
+                                              size_t transition_count,
+                                              struct ingot_result *ret_results,
+                                              struct ingot_error *err)
+{
+    ingot_error_clear(err);
+    if (transition_count == 0)
+        return INGOT_OK;
+    struct ingot_commit commit = {.rule = INGOT_COMMIT_EACH};
+    size_t *places = calloc(transition_count, sizeof *places); /* of a row in the commit */
+    commit.transitions = calloc(transition_count, sizeof *commit.transitions);
+    enum ingot_status status = places && commit.transitions ? INGOT_OK : no_memory(err);
+    memset(ret_results, 0, transition_count * sizeof *ret_results);
+    for (size_t i = 0; i < transition_count && !status; i++) {
+        size_t before = predecessor(transitions, ret_results, i);
+        status = judge(store, toolkit, transitions, i, before, ret_results, err);
+        if (status || ret_results[i].verdict != INGOT_PENDING)
+            continue;
+        places[i] = commit.transition_count;
+        commit.transitions[commit.transition_count++] = (struct ingot_commit_transition){
+            .row = transitions[i],
+            .hangs_on = before == INGOT_ALONE ? INGOT_ALONE : places[before],
+        };
+    }
+    if (!status && commit.transition_count)
+        status = ingot_store_commit(store, toolkit, &commit, err);
+    for (size_t i = 0; i < transition_count && !status; i++) {
+        if (ret_results[i].verdict != INGOT_PENDING)
+            continue;
+        ret_results[i].verdict = commit.transitions[places[i]].verdict;
+        if (ret_results[i].verdict == INGOT_LOST)
+            read_taken(store, toolkit, &transitions[i], &ret_results[i].taken);
+    }
+    free(places);
+    free(commit.transitions);
+    return status;
+}
+
+/* ---- delete ------------------------------------------------------------- */
+
+/* What one try of a delete is to store. */
+struct deletion {
+    struct ingot_commit commit;
+    struct ingot_commit_retirement *retirements;
+    struct igt_buffer note; /* why, in the shape of an error */
+    struct ingot_bytes actor, reason;
+};
+
+/* Adds the discard of a live job. */
+static enum ingot_status add_discard(struct deletion *deletion, const struct ingot_job *job,
+                                     struct ingot_error *err)
+{
+    struct ingot_commit *commit = &deletion->commit;
+    struct ingot_commit_transition *grown =
+        realloc(commit->transitions, (commit->transition_count + 1) * sizeof *grown);
+    if (!grown)
+        return no_memory(err);
+    commit->transitions = grown;
+    grown[commit->transition_count++] = (struct ingot_commit_transition){
+        .row = {.event_id = job->event_id,
+                .job = job->number,
+                .seq = job->latest.seq + 1,
+                .attempt = job->latest.attempt,
+                .state_before = job->latest.state_after,
+                .state_after = INGOT_STATE_DISCARDED,
+                .due_us = INGOT_NO_TIME,
+                .error = {deletion->note.data, deletion->note.len}},
+        .hangs_on = INGOT_ALONE,
+    };
+    return INGOT_OK;
+}
+
+/* Adds what one event needs; live jobs of an event that is not forced become validations. */
+static enum ingot_status add_event(struct ingot_store *store, const struct ingot_toolkit *toolkit,
+                                   const ingot_ksuid *event_id, size_t index,
+                                   enum ingot_delete how, struct deletion *deletion,
+                                   struct ingot_error *err)
+{
+    struct ingot_page *page = NULL;
+    enum ingot_status status = ingot_store_event(store, toolkit, event_id, &page, err);
+    size_t live = 0;
+    if (status == INGOT_NOT_FOUND) {
+        ingot_error_clear(err);
+        return INGOT_OK;
+    }
+    if (status)
+        return status;
+    if (page->events[0].retired_us == INGOT_NO_TIME) {
+        for (size_t i = 0; i < page->job_count && !status; i++) {
+            const struct ingot_job *job = &page->events[0].jobs[i];
+            if (igt_state_is_terminal(job->latest.state_after))
+                continue;
+            live++;
+            if (how == INGOT_DELETE_FORCED)
+                status = add_discard(deletion, job, err);
+        }
+        deletion->retirements[deletion->commit.retirement_count++] =
+            (struct ingot_commit_retirement){*event_id, deletion->actor, deletion->reason};
+    }
+    ingot_page_destroy(page);
+    if (!status && live && how == INGOT_DELETE_FINISHED) {
+        char path[48], message[64];
+        snprintf(path, sizeof path, "Events[%zu]", index);
+        snprintf(message, sizeof message, "has %zu live jobs", live);
+        ingot_error_add_validation(err, path, message);
+    }
+    return status;
+}
+
+static enum ingot_status try_delete(struct ingot_store *store, const struct ingot_toolkit *toolkit,
+                                    const ingot_ksuid *event_ids, size_t event_count,
+                                    enum ingot_delete how, struct deletion *deletion,
+                                    struct ingot_error *err)
+{
+    struct ingot_error complaints = {0};
+    enum ingot_status status = INGOT_OK;
+    deletion->commit.transition_count = 0;
+    deletion->commit.retirement_count = 0;
+    for (size_t i = 0; i < event_count && !status; i++)
+        status = add_event(store, toolkit, &event_ids[i], i, how, deletion, &complaints);
+    if (!status && complaints.validation_count)
+        status = ingot_error_set(&complaints, INGOT_INVALID,
+                                 "store/%s: live jobs stand in the way; wait for them, or force it",
+                                 store->adapter->name);
+    if (status) {
+        if (err)
+            *err = complaints;
+        return status;
+    }
+    deletion->commit.retirements = deletion->retirements;
+    return ingot_store_commit(store, toolkit, &deletion->commit, err);
+}
+
+enum ingot_status ingot_store_delete(struct ingot_store *store, const struct ingot_toolkit *toolkit,
+                                     const ingot_ksuid *event_ids, size_t event_count,
+                                     enum ingot_delete how, const char *actor, const char *reason,
+                                     struct ingot_error *err)
+{
+    struct deletion deletion = {.commit = {.rule = INGOT_COMMIT_WHOLE}};
+    ingot_error_clear(err);
+    if (!actor || !actor[0] || !reason || !reason[0])
+        return ingot_error_set(err, INGOT_INVALID, "store/%s: a delete names its actor and reason",
+                               store->adapter->name);
+    if (event_count == 0)
+        return INGOT_OK;
+    deletion.actor = ingot_bytes_of(actor);
+    deletion.reason = ingot_bytes_of(reason);
+    igt_buffer_add_text(&deletion.note, "{\"message\":\"discarded with its event\",\"actor\":");
+    igt_buffer_add_json_string(&deletion.note, deletion.actor);
+    igt_buffer_add_text(&deletion.note, ",\"reason\":");
+    igt_buffer_add_json_string(&deletion.note, deletion.reason);
+    igt_buffer_add_text(&deletion.note, "}");
+    deletion.retirements = calloc(event_count, sizeof *deletion.retirements);
+    enum ingot_status status =
+        deletion.retirements && !deletion.note.failed ? INGOT_CONFLICT : no_memory(err);
+    for (int i = 0; i < DELETE_TRIES && status == INGOT_CONFLICT; i++)
+        status = try_delete(store, toolkit, event_ids, event_count, how, &deletion, err);
+    free(deletion.retirements);
+    free(deletion.commit.transitions);
+    igt_buffer_fini(&deletion.note);
+    return status;
+}
