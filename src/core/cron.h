@@ -21,7 +21,10 @@ struct igt_cron {
     uint8_t either_day; /* both kinds of day are restricted: one of them is enough */
 };
 
-/* Parses; the error names the field and what it may hold. Expressions that never match are refused. */
+/*
+ * Parses; the error names the field and what it may hold. Expressions that
+ * never match are refused.
+ */
 enum ingot_status igt_cron_parse(struct ingot_bytes text, struct igt_cron *ret_cron,
                                  struct ingot_error *err);
 

@@ -1,4 +1,4 @@
-/* KSUIDs: their text, which is 27 digits of base 62, and making ones that only grow; see ingot.h. */
+/* KSUIDs: their text, 27 digits of base 62, and a generator of growing ones; see ingot.h. */
 #include "instant.h"
 #include "toolkit.h"
 

@@ -60,13 +60,15 @@ void igt_config_destroy(struct igt_config *config)
         igt_arena_destroy(config->arena);
 }
 
-/* What is in a file, up to one byte more than a configuration may have. */
+/* What is in a file; if it is too large, enough of it for the parser to refuse it. */
 static enum ingot_status read_file(const char *path, struct igt_buffer *buffer,
                                    struct ingot_error *err)
 {
     char part[4096];
     size_t len;
     FILE *file = fopen(path, "re");
+    if (!file && errno == ENOMEM)
+        return igt_config_no_memory(err);
     if (!file && errno == ENOENT)
         return ingot_error_set(err, INGOT_NOT_FOUND,
                                "%s does not exist; write it, or name another configuration", path);

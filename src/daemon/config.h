@@ -14,8 +14,8 @@
 
 /* One event that a destination takes. */
 struct igt_config_event {
-    struct ingot_bytes name; /* or "*" */
-    struct igt_policy policy; /* the event's, else the destination's, else the default, key by key */
+    struct ingot_bytes name;  /* or "*" */
+    struct igt_policy policy; /* key by key: its own, else the destination's, else the default */
 };
 
 enum igt_destination_kind { IGT_KIND_HTTP, IGT_KIND_COMMAND };
@@ -25,20 +25,20 @@ struct igt_config_destination {
     enum igt_destination_kind kind;
     struct igt_http_config http;
     struct igt_command_config command;
-    uint32_t concurrency; /* attempts at the same time, 1 to IGT_CONCURRENCY_MAX */
-    struct igt_policy policy; /* for jobs whose event is no longer listed */
+    uint32_t concurrency;            /* attempts at the same time, 1 to IGT_CONCURRENCY_MAX */
+    struct igt_policy policy;        /* for jobs whose event is no longer listed */
     struct igt_config_event *events; /* ascending by name */
     size_t event_count;
 };
 
 struct igt_config {
-    const char *store;        /* URL */
-    const char *listen_host;  /* numeric address */
-    uint16_t listen_port;     /* 0: any free one */
-    int64_t shutdown_us;      /* how long SIGTERM waits for what runs */
+    const char *store;                           /* URL */
+    const char *listen_host;                     /* numeric address */
+    uint16_t listen_port;                        /* 0: any free one */
+    int64_t shutdown_us;                         /* how long SIGTERM waits for what runs */
     struct igt_config_destination *destinations; /* ascending by name */
     size_t destination_count;
-    struct igt_arena *arena;  /* holds everything above */
+    struct igt_arena *arena; /* holds everything above */
 };
 
 #define IGT_CONFIG_STORE_DEFAULT "sqlite:ingot.db"
@@ -51,15 +51,15 @@ struct igt_config {
 enum ingot_status igt_config_load(const char *path, struct igt_config **ret_config,
                                   struct ingot_error *err);
 
-/* The same for a text; name stands for the path in errors. Environment overrides are not applied. */
+/* The same for a text, without the environment; name stands for the path in errors. */
 enum ingot_status igt_config_parse(const char *name, struct ingot_bytes text,
                                    struct igt_config **ret_config, struct ingot_error *err);
 void igt_config_destroy(struct igt_config *config);
 
-/* The routes that follow from the destinations; they live as long as the configuration. INGOT_NOMEM or OK. */
+/* The routes that follow from the destinations, in the configuration's arena. INGOT_NOMEM or OK. */
 enum ingot_status igt_config_routes(const struct igt_config *config, struct igt_routes *ret_routes);
 
-/* The policy for a destination's job of that event ("*" or a name); the destination's own if it is not listed. */
+/* The policy for a job of that event, "*" or a name; the destination's own if it is not listed. */
 const struct igt_policy *igt_config_policy(const struct igt_config_destination *destination,
                                            struct ingot_bytes job_event);
 

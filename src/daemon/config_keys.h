@@ -61,7 +61,7 @@ enum ingot_status igt_config_read_fields(const struct igt_config_scope *scope,
 /* The entry of that key, or NULL. */
 const struct igt_yaml *igt_config_find(const struct igt_yaml *mapping, const char *key);
 
-/* Refuses an entry: "<key>" in <title> <what is wrong>. at is the entry, or a value or key in it. */
+/* Refuses an entry: "<key>" in <title> <what is wrong>. at is the entry, or what is in it. */
 enum ingot_status igt_config_refuse(const struct igt_config_scope *scope,
                                     const struct igt_yaml *entry, const struct igt_yaml *at,
                                     const char *format, ...) __attribute__((format(printf, 4, 5)));

@@ -9,10 +9,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A number such as 20 or 0.25: digits, perhaps a point among them, at most 15 characters. Returns 0 if it is none. */
+/*
+ * A number such as 20 or 0.25: digits, perhaps a point among them, at most 15
+ * characters. Returns 0 if it is none.
+ */
 int igt_config_number(const char *text, double *ret_number);
 
-/* Splits "127.0.0.1:8080" or "[::1]:8080" into a numeric address and a port. Returns 0 if it is not that. */
+/* Splits "127.0.0.1:8080" or "[::1]:8080"; the address is numeric. Returns 0 if it is not that. */
 int igt_config_listen(const char *text, char ret_host[INET6_ADDRSTRLEN], uint16_t *ret_port);
 
 /*
@@ -34,7 +37,7 @@ int igt_config_is_variable_name(const char *name);
 /* Whether there is a byte below 0x20, or DEL. */
 int igt_config_has_control(const char *text);
 
-/* How many letters are inserted, left out or exchanged from one word to another; case does not count. */
+/* How many letters to insert, leave out or exchange from word to word; case does not count. */
 size_t igt_config_distance(const char *from, const char *to);
 
 #endif

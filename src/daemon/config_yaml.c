@@ -1,4 +1,7 @@
-/* Reads a configuration's YAML from libyaml's events; see config_yaml.h. Aliases can be told only there. */
+/*
+ * Reads a configuration's YAML from the events of libyaml, for in its documents
+ * aliases are resolved already; see config_yaml.h.
+ */
 #include "config_yaml.h"
 
 #include <stdarg.h>

@@ -1,4 +1,4 @@
-/* The configuration: what every key gives, how schedules merge, and what is refused in which words. */
+/* The configuration: what each key gives, how schedules merge, what is refused in what words. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -379,7 +379,7 @@ static const struct bad bad_yaml[] = {
     {HTTP "    events: [*]\n",
      "5:15: write \"*\" in quotes; anchors and aliases are not supported"},
     {"store: x\nlisten: \xff\n", "2:9: invalid leading UTF-8 octet"},
-    {"store: x\n# \xc3\xa9 \xc3\n", "2:5: invalid trailing UTF-8 octet"},
+    {"store: x\n# \xc3\xa9 \xc3\n", "2:6: invalid trailing UTF-8 octet"},
     {"store: x\nlisten: \xed\xa0\x80\n", "2:9: invalid Unicode character"},
     {"store: x\x01\n", "1:9: control characters are not allowed"},
     {"store: \"a\\0b\"\n", "1:8: a NUL character cannot stand in a value; remove it"},
@@ -406,6 +406,7 @@ static const struct bad bad_keys[] = {
     {HTTP "    maxInterval: 1\n",
      "5:5: unknown key \"maxInterval\" in destination \"a\"; did you mean \"max_interval\"?"},
     {HTTP "    ur: 1\n", "5:5: unknown key \"ur\" in destination \"a\"; did you mean \"url\"?"},
+    {HTTP "    URLS: 1\n", "5:5: unknown key \"URLS\" in destination \"a\"; did you mean \"url\"?"},
     {HTTP "    foo: 1\n",
      "5:5: unknown key \"foo\" in destination \"a\"; there are kind, url, headers, addresses, "
      "command, env, timeout, concurrency, schedule, retries, backoff, max_interval, jitter, "

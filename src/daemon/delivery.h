@@ -1,0 +1,45 @@
+/*
+ * The delivery loop: the thread on which the scheduler thinks and attempts are
+ * made. Sightings and verdicts come in from the journal; rows go back to it,
+ * once for each turn of the loop, so that the outcomes of one batch and the
+ * claims of the next share a commit.
+ */
+#ifndef INGOT_DAEMON_DELIVERY_H
+#define INGOT_DAEMON_DELIVERY_H
+
+#include "config.h"
+#include "journal.h"
+
+struct igt_delivery_loop;
+
+/* Makes the loop; everything passed in must outlive it. owner marks its claims. */
+enum ingot_status igt_delivery_create(const struct igt_config *config, const ingot_ksuid *owner,
+                                      const struct ingot_toolkit *toolkit,
+                                      struct igt_delivery_loop **ret_loop, struct ingot_error *err);
+
+/*
+ * Learns the live jobs of the store, as whoever starts must. Before run, and
+ * before anything else uses the store.
+ */
+enum ingot_status igt_delivery_recover(struct igt_delivery_loop *loop, struct ingot_store *store,
+                                       struct ingot_error *err);
+
+/* Callbacks for the journal; their context is the loop. Any thread. */
+void igt_delivery_take_results(void *loop, struct igt_results *results);
+void igt_delivery_take_failure(void *loop, const struct ingot_error *error);
+
+/*
+ * Runs until the process is asked to end (SIGTERM, SIGINT) and what runs is
+ * finished or given back, or until the journal has failed: then its status.
+ * closing is called when the end begins.
+ */
+enum ingot_status igt_delivery_run(struct igt_delivery_loop *loop, struct igt_journal *journal,
+                                   void (*closing)(void *context), void *context,
+                                   struct ingot_error *err);
+
+struct igt_scheduler_numbers igt_delivery_numbers(const struct igt_delivery_loop *loop);
+
+/* NULL is allowed. */
+void igt_delivery_destroy(struct igt_delivery_loop *loop);
+
+#endif

@@ -1,0 +1,107 @@
+/*
+ * The journal: the one thread of a process that writes to the store. What has
+ * gathered while a commit was under way goes into the next one together:
+ * events of the gateway, claims and outcomes of the scheduler (DESIGN 4).
+ */
+#ifndef INGOT_DAEMON_JOURNAL_H
+#define INGOT_DAEMON_JOURNAL_H
+
+#include "core/arena.h"
+#include "core/buffer.h"
+#include "scheduler/scheduler.h"
+
+#include <stdatomic.h>
+
+/* The events of one request. Held by whoever is about to use it: retain and release. */
+struct igt_request {
+    struct igt_arena *arena; /* holds the events and the request itself */
+    struct igt_buffer body;  /* the text that payloads point into */
+    struct ingot_event *events;
+    size_t event_count;
+    enum ingot_verdict *verdicts; /* one for each event, when status is INGOT_OK */
+    enum ingot_status status;     /* INGOT_OK once the events are durable */
+    struct ingot_error error;
+    /* Called once on the journal's thread, when status and verdicts are final. */
+    void (*decided)(struct igt_request *request, void *context);
+    void *context;
+    struct igt_request *next;
+    atomic_int holders;
+};
+
+/* A request in an arena of its own, held once; NULL when memory ran out. */
+struct igt_request *igt_request_create(void);
+void igt_request_retain(struct igt_request *request);
+void igt_request_release(struct igt_request *request);
+
+/* Rows of the scheduler with the memory that their errors stand in; the journal takes it over. */
+struct igt_batch {
+    struct igt_rows rows;
+    struct igt_arena *errors;
+    struct igt_map_key *reads; /* jobs to be read again */
+    size_t read_count, read_size;
+    struct igt_batch *next;
+};
+struct igt_batch *igt_batch_create(void);
+void igt_batch_destroy(struct igt_batch *batch);
+
+/* What became of one row. */
+struct igt_row_result {
+    struct ingot_transition row; /* its error is not valid any more */
+    enum ingot_verdict verdict;
+    ingot_ksuid job_id;       /* of a claim that was stored: what is needed to deliver it */
+    struct ingot_bytes destination;
+    struct ingot_bytes body;  /* absent if the event could not be read: error says why */
+    struct ingot_error *error;
+};
+
+/* A job that was read again; job is NULL if there is none. */
+struct igt_read_result {
+    struct igt_map_key key;
+    struct ingot_job *job;
+};
+
+/* What a commit brings back to the scheduler. */
+struct igt_results {
+    struct igt_arena *arena;
+    struct igt_request **requests; /* held: their stored events are to be sighted, then released */
+    size_t request_count;
+    struct igt_row_result *rows;
+    size_t row_count;
+    struct igt_read_result *reads;
+    size_t read_count;
+    struct igt_results *next;
+};
+void igt_results_destroy(struct igt_results *results);
+
+struct igt_journal_callbacks {
+    /* Called on the journal's thread; takes the results over. */
+    void (*results)(void *context, struct igt_results *results);
+    /* Called once, on the journal's thread, when the store can no longer be used. */
+    void (*failed)(void *context, const struct ingot_error *error);
+    void *context;
+};
+
+struct igt_journal;
+
+/* Starts the thread. The store must stay open until stop has returned. */
+enum ingot_status igt_journal_start(struct ingot_store *store, const struct ingot_toolkit *toolkit,
+                                    const struct igt_journal_callbacks *callbacks,
+                                    struct igt_journal **ret_journal, struct ingot_error *err);
+
+/*
+ * Hands a request over; the journal holds it until it is decided. INGOT_LIMIT
+ * when too much is waiting already, INGOT_CLOSED after a failure: then decided
+ * is not called.
+ */
+enum ingot_status igt_journal_submit(struct igt_journal *journal, struct igt_request *request);
+
+/* Hands rows and reads over; after a failure they are dropped. */
+void igt_journal_submit_batch(struct igt_journal *journal, struct igt_batch *batch);
+
+/* Whether the store still works. Any thread. */
+int igt_journal_is_healthy(struct igt_journal *journal);
+
+/* Commits what waits, ends the thread and frees the journal; NULL is allowed. */
+void igt_journal_stop(struct igt_journal *journal);
+
+#endif
