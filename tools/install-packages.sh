@@ -1,9 +1,9 @@
 #!/bin/sh
 # Installs what packages.txt names and the machine lacks: as root, or through
-# sudo; else it prints the line to type. usage: install-packages.sh [FILE...]
+# sudo; else it prints the line to type. usage: install-packages.sh run|check
 set -eu
 missing=
-for package in $(sed 's/#.*//' "$@"); do
+for package in $(awk -v what="$1" '!/^#/ && ($2 == "" || $2 == what) { print $1 }' "$(dirname "$0")/../packages.txt"); do
     state=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
     [ "$state" = installed ] || missing="$missing $package"
 done

@@ -32,8 +32,11 @@ extern "C" {
 /** Longest "routes" text, in bytes. */
 #define INGOT_ROUTES_BYTES_MAX (1u << 20)
 
-/** Jobs examined for one page of find before it ends with a cursor. */
+/** Jobs, and events without any, examined for one page of find before it ends with a cursor. */
 #define INGOT_FIND_EXAMINED_MAX 50000u
+
+/** The job number of a cursor behind an event that has no jobs. */
+#define INGOT_CURSOR_BEHIND_JOBS UINT16_MAX
 
 /** A migration as an adapter carries it. */
 struct ingot_adapter_migration {
@@ -156,7 +159,7 @@ struct ingot_adapter {
     /** The embedded migrations, ascending; NULL: the store needs none. */
     const struct ingot_adapter_migration *(*migrations)(size_t *ret_count);
 
-    /** The ledger's rows, oldest first; at most *count of them, which is set. */
+    /** The ledger's rows, oldest first; *count is set. INGOT_LIMIT if there are more than it was. */
     enum ingot_status (*ledger)(void *handle, struct ingot_ledger_row *rows, size_t *count,
                                 struct ingot_error *err);
 

@@ -1,6 +1,7 @@
 /* A growing run of bytes, and the few JSON scalars that everything writes; see buffer.h. */
 #include "buffer.h"
 
+#include "bytes.h"
 #include "instant.h"
 
 #include <stdarg.h>
@@ -85,13 +86,16 @@ void igt_buffer_add_json_string(struct igt_buffer *buffer, struct ingot_bytes te
     const unsigned char *bytes = text.data;
     size_t clean = 0; /* where the run that needs no escape begins */
     igt_buffer_add(buffer, "\"", 1);
-    for (size_t i = 0; i < text.len; i++) {
+    for (size_t i = 0, len; i < text.len; i += len ? len : 1) {
         unsigned char c = bytes[i];
-        if (c >= 0x20 && c != '"' && c != '\\')
+        len = igt_character_len((struct ingot_bytes){bytes + i, text.len - i});
+        if (len && c >= 0x20 && c != '"' && c != '\\')
             continue;
         igt_buffer_add(buffer, bytes + clean, i - clean);
         clean = i + 1;
-        if (c == '"' || c == '\\')
+        if (!len)
+            igt_buffer_add_text(buffer, "\xef\xbf\xbd"); /* U+FFFD */
+        else if (c == '"' || c == '\\')
             igt_buffer_add(buffer, (char[]){'\\', (char)c}, 2);
         else if (c == '\n')
             igt_buffer_add(buffer, "\\n", 2);

@@ -25,7 +25,7 @@ void igt_buffer_add_text(struct igt_buffer *buffer, const char *text);
 void igt_buffer_add_format(struct igt_buffer *buffer, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* Adds a JSON string with its quotes; the bytes must be valid UTF-8. Absent is written as null. */
+/* Adds a JSON string with its quotes; U+FFFD for what is not UTF-8. Absent is written as null. */
 void igt_buffer_add_json_string(struct igt_buffer *buffer, struct ingot_bytes text);
 
 /* Adds "<27 characters>" with its quotes. */

@@ -49,15 +49,24 @@ int igt_json_next(struct igt_json_walk *walk, struct igt_json *ret_key, struct i
 /* How many members an array or object that was checked has. */
 size_t igt_json_count(const struct igt_json *container);
 
-/* A checked string's text without quotes and escapes, in the arena unless it has no escape. NULL data: no memory. */
+/*
+ * A checked string's text without quotes and escapes, in the arena unless it
+ * has no escape. NULL data: no memory.
+ */
 struct ingot_bytes igt_json_text(const struct igt_json *string, struct igt_arena *arena);
 
-/* A checked number as an integer of 64 bits; returns 0 if it is none, or is written with a fraction or an exponent. */
+/*
+ * A checked value as an integer of 64 bits; returns 0 if it is none, or is
+ * written with a fraction or an exponent.
+ */
 int igt_json_integer(const struct igt_json *number, int64_t *ret_integer);
 
 #define IGT_JSON_SHOWN_SIZE 64
 
-/* A checked string as it stands between its quotes, for a message: one line, cut to size between characters. */
+/*
+ * A checked string as it stands between its quotes, for a message: one line,
+ * cut to size between characters.
+ */
 void igt_json_show(const struct igt_json *string, char text[IGT_JSON_SHOWN_SIZE]);
 
 #endif

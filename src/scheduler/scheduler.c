@@ -447,8 +447,6 @@ static enum igt_next lost(struct igt_scheduler *scheduler, struct live *job)
         destination_of(scheduler, job)->busy--;
         scheduler->numbers.claims_lost++;
     }
-    if (job->phase == MENDING) /* the row that hangs on the one that lost */
-        return IGT_NEXT_NOTHING;
     job->phase = MENDING;
     scheduler->in_flight++; /* the read */
     return IGT_NEXT_READ;
@@ -465,6 +463,9 @@ enum igt_next igt_scheduler_verdict(struct igt_scheduler *scheduler,
         return IGT_NEXT_NOTHING;
     struct live *job = &scheduler->jobs[index];
     struct igt_fold fold;
+    /* A row that hung on one that lost has nothing more to tell: memory is being mended. */
+    if ((job->phase != CLAIMING && job->phase != FINISHING) || row->seq != job->seq + 1)
+        return IGT_NEXT_NOTHING;
     if (verdict != INGOT_STORED)
         return lost(scheduler, job);
     igt_fold_from_latest(&fold, row);

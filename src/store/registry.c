@@ -8,7 +8,8 @@
 extern const struct ingot_adapter ingot_adapter_sqlite;
 extern const struct ingot_adapter ingot_adapter_memory;
 
-static const struct ingot_adapter *const built_in[] = {&ingot_adapter_sqlite, &ingot_adapter_memory};
+static const struct ingot_adapter *const built_in[] = {&ingot_adapter_sqlite,
+                                                       &ingot_adapter_memory};
 
 const char *const *ingot_available_adapters(void)
 {
@@ -57,7 +58,7 @@ enum ingot_status ingot_options_from_url(const char *url, struct ingot_options *
         return INGOT_OK;
     }
     /* The URL may hold a password, so no more of it than its scheme is shown. */
-    return ingot_error_set(err, INGOT_INVALID,
-                           "store: unknown kind of store \"%.*s\"; write sqlite:PATH or memory:",
-                           (int)strnlen(url, strcspn(url, ":/") < 32 ? strcspn(url, ":/") : 32), url);
+    return ingot_error_set(
+        err, INGOT_INVALID, "store: unknown kind of store \"%.*s\"; write sqlite:PATH or memory:",
+        (int)strnlen(url, strcspn(url, ":/") < 32 ? strcspn(url, ":/") : 32), url);
 }

@@ -1,6 +1,8 @@
 /* What every adapter must decide alike, and so asks here; see adapter.h. */
 #include <ingot/adapter.h>
 
+#include "core/limits.h"
+
 static int same_job(const struct ingot_job *a, const struct ingot_job *b)
 {
     return ingot_ksuid_compare(&a->id, &b->id) == 0 &&
@@ -43,7 +45,8 @@ enum ingot_verdict ingot_job_judge(const struct ingot_event *event, const struct
 {
     if (!event || event->retired_us != INGOT_NO_TIME)
         return INGOT_REFUSED;
-    enum ingot_verdict verdict = INGOT_STORED;
+    enum ingot_verdict verdict =
+        event->job_count < IGT_EVENT_JOBS_MAX ? INGOT_STORED : INGOT_REFUSED;
     for (size_t i = 0; i < event->job_count; i++) {
         if (ingot_ksuid_compare(&event->jobs[i].id, &job->id) == 0)
             return INGOT_ALREADY;

@@ -5,6 +5,7 @@
 #include "store.h"
 
 #include "core/arena.h"
+#include "core/json.h"
 #include "core/limits.h"
 #include "core/model.h"
 #include "core/state.h"
@@ -68,6 +69,10 @@ static const struct ingot_adapter *choose_adapter(struct ingot_options *options,
     const struct ingot_adapter *adapter = options ? options->load : NULL;
     if (!options || (!options->load && !options->from)) {
         complain(err, "store", "Options/Store", "One of 'From' or 'Load' must be set");
+        return NULL;
+    }
+    if (options->size < sizeof *options) {
+        complain(err, "store", "Options/Store/Size", "must be sizeof(struct ingot_options)");
         return NULL;
     }
     if (!adapter)
@@ -134,7 +139,8 @@ enum ingot_status ingot_store_open_for_migration(struct ingot_options *options,
     return open_store(options, toolkit, ret_store, err);
 }
 
-enum ingot_status ingot_store_open(struct ingot_options *options, const struct ingot_toolkit *toolkit,
+enum ingot_status ingot_store_open(struct ingot_options *options,
+                                   const struct ingot_toolkit *toolkit,
                                    struct ingot_store **ret_store, struct ingot_error *err)
 {
     struct ingot_store *store = NULL;
@@ -178,6 +184,7 @@ const struct ingot_options *ingot_store_options(const struct ingot_store *store)
 enum ingot_status ingot_store_announce(struct ingot_store *store, const char *address,
                                        struct ingot_error *err)
 {
+    ingot_error_clear(err);
     if (!store->adapter->announce)
         return INGOT_OK;
     pthread_mutex_lock(&store->lock);
@@ -189,8 +196,9 @@ enum ingot_status ingot_store_announce(struct ingot_store *store, const char *ad
 enum ingot_status ingot_options_holder(const struct ingot_options *options,
                                        struct ingot_holder *ret_holder, struct ingot_error *err)
 {
-    struct ingot_options mine = *options, *in_force = NULL;
-    const struct ingot_adapter *adapter = choose_adapter(&mine, &in_force, err);
+    struct ingot_options mine = options ? *options : (struct ingot_options){0}, *in_force = NULL;
+    ingot_error_clear(err);
+    const struct ingot_adapter *adapter = choose_adapter(options ? &mine : NULL, &in_force, err);
     if (!adapter)
         return INGOT_INVALID;
     if (!adapter->holder)
@@ -217,22 +225,29 @@ static void name_transitions(struct ingot_page *page)
         }
 }
 
-/* Puts a page behind another and frees it; an event that both hold becomes one again. */
-static enum ingot_status join_pages(struct ingot_page *into, struct ingot_page *from,
+/*
+ * Puts a page behind another and frees it, but for a failure; an event that
+ * both hold becomes one again. size is the room in the first page's events.
+ */
+static enum ingot_status join_pages(struct ingot_page *into, size_t *size, struct ingot_page *from,
                                     struct ingot_error *err)
 {
-    struct ingot_event *events =
-        igt_arena_array(into->arena, into->event_count + from->event_count, sizeof *events);
+    struct ingot_event *events = into->events;
     size_t count = into->event_count, skip = 0;
-    if (!events)
-        return no_memory(err);
-    if (count)
-        memcpy(events, into->events, count * sizeof *events);
+    if (count + from->event_count > *size) {
+        *size = 2 * (count + from->event_count);
+        events = igt_arena_array(into->arena, *size, sizeof *events);
+        if (!events)
+            return no_memory(err);
+        if (count)
+            memcpy(events, into->events, count * sizeof *events);
+        into->events = events;
+    }
     if (count && from->event_count &&
         ingot_ksuid_compare(&events[count - 1].id, &from->events[0].id) == 0) {
         struct ingot_event *last = &events[count - 1];
-        struct ingot_job *jobs = igt_arena_array(
-            into->arena, last->job_count + from->events[0].job_count, sizeof *jobs);
+        struct ingot_job *jobs =
+            igt_arena_array(into->arena, last->job_count + from->events[0].job_count, sizeof *jobs);
         if (!jobs)
             return no_memory(err);
         memcpy(jobs, last->jobs, last->job_count * sizeof *jobs);
@@ -244,7 +259,6 @@ static enum ingot_status join_pages(struct ingot_page *into, struct ingot_page *
     }
     if (from->event_count > skip)
         memcpy(events + count, from->events + skip, (from->event_count - skip) * sizeof *events);
-    into->events = events;
     into->event_count = count + from->event_count - skip;
     into->job_count += from->job_count;
     into->next = from->next;
@@ -283,14 +297,17 @@ enum ingot_status ingot_store_find(struct ingot_store *store, const struct ingot
     struct ingot_where part = where ? *where : (struct ingot_where){0};
     ingot_error_clear(err);
     if ((part.status_in | part.status_notin) & ~known) {
-        ingot_error_set(err, INGOT_INVALID, "store/%s: the constraints are not acceptable",
-                        store->adapter->name);
-        ingot_error_add_validation(err, part.status_in & ~known ? "WhereJob/StatusIn" : "WhereJob/StatusNotIn",
-                                   "there is no such status");
-        return INGOT_INVALID;
+        if (part.status_in & ~known)
+            ingot_error_add_validation(err, "WhereJob/StatusIn", "there is no such status");
+        if (part.status_notin & ~known)
+            ingot_error_add_validation(err, "WhereJob/StatusNotIn", "there is no such status");
+        return ingot_error_set(err, INGOT_INVALID, "store/%s: the constraints are not acceptable",
+                               store->adapter->name);
     }
     const uint32_t limit = part.limit ? part.limit : INGOT_FIND_LIMIT_DEFAULT;
+    struct ingot_toolkit full = igt_toolkit_for(store, toolkit);
     struct ingot_page *page = NULL;
+    size_t size = 0;
     enum ingot_status status = INGOT_OK;
     do {
         struct ingot_page *next = NULL;
@@ -298,12 +315,14 @@ enum ingot_status ingot_store_find(struct ingot_store *store, const struct ingot
         part.limit = wanted < IGT_FIND_PAGE_JOBS_MAX ? wanted : IGT_FIND_PAGE_JOBS_MAX;
         status = find_page(store, toolkit, &part, &next, err);
         if (!status && page)
-            status = join_pages(page, next, err);
+            status = join_pages(page, &size, next, err);
         else if (!status)
             page = next;
-        if (!status)
+        if (status)
+            ingot_page_destroy(next);
+        else
             part.after = page->next;
-        if (!status && igt_progress(toolkit, page->job_count, 0))
+        if (!status && igt_progress(&full, page->job_count, 0))
             status = ingot_error_set(err, INGOT_CLOSED, "store: stopped on request");
         /* Who asks for no more than a transaction gives gets what one gave. */
     } while (!status && page->more && limit > IGT_FIND_PAGE_JOBS_MAX && page->job_count < limit);
@@ -335,7 +354,8 @@ enum ingot_status ingot_store_event(struct ingot_store *store, const struct ingo
     return INGOT_OK;
 }
 
-enum ingot_status ingot_store_history(struct ingot_store *store, const struct ingot_toolkit *toolkit,
+enum ingot_status ingot_store_history(struct ingot_store *store,
+                                      const struct ingot_toolkit *toolkit,
                                       const ingot_ksuid *event_id, uint32_t job,
                                       struct ingot_page **ret_page, struct ingot_error *err)
 {
@@ -381,8 +401,9 @@ static int compare_counts(const void *left, const void *right)
     const struct ingot_destination_counts *a = left, *b = right;
     size_t len = a->destination.len < b->destination.len ? a->destination.len : b->destination.len;
     int order = memcmp(a->destination.data, b->destination.data, len);
-    return order ? order : (a->destination.len > b->destination.len) -
-                               (a->destination.len < b->destination.len);
+    return order ? order
+                 : (a->destination.len > b->destination.len) -
+                       (a->destination.len < b->destination.len);
 }
 
 enum ingot_status ingot_store_counts(struct ingot_store *store, const struct ingot_toolkit *toolkit,
@@ -418,12 +439,17 @@ enum ingot_status ingot_store_publish_routes(struct ingot_store *store,
                                              struct ingot_bytes routes, struct ingot_error *err)
 {
     struct ingot_toolkit full = igt_toolkit_for(store, toolkit);
+    struct igt_json value;
+    struct ingot_error why = {0};
     ingot_error_clear(err);
     if (routes.len > INGOT_ROUTES_BYTES_MAX)
         return ingot_error_set(err, INGOT_LIMIT, "store: the routes are longer than %u bytes",
                                INGOT_ROUTES_BYTES_MAX);
+    enum ingot_status status = igt_json_parse(routes, &value, &why);
+    if (status)
+        return ingot_error_set(err, status, "store: the routes are not JSON: %s", why.message);
     pthread_mutex_lock(&store->lock);
-    enum ingot_status status = store->adapter->publish_routes(store->handle, &full, routes, err);
+    status = store->adapter->publish_routes(store->handle, &full, routes, err);
     pthread_mutex_unlock(&store->lock);
     return status;
 }
@@ -441,7 +467,8 @@ enum ingot_status ingot_store_routes(struct ingot_store *store, const struct ing
     enum ingot_status status = store->adapter->routes(store->handle, &full, page, &routes, err);
     pthread_mutex_unlock(&store->lock);
     if (!status && routes.len >= size)
-        status = ingot_error_set(err, INGOT_LIMIT, "store: the routes are longer than %zu bytes", size);
+        status =
+            ingot_error_set(err, INGOT_LIMIT, "store: the routes are longer than %zu bytes", size);
     if (!status)
         snprintf(text, size, "%s", (const char *)routes.data);
     ingot_page_destroy(page);

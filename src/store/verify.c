@@ -78,7 +78,8 @@ static void check_job(struct verifier *verifier, const struct ingot_event *event
                       "the destination has more than the wildcard and the specific job");
     }
     if (!parent_found)
-        violation(verifier, "I17", &event->id, job->number, -1, "its parent is no job of the event");
+        violation(verifier, "I17", &event->id, job->number, -1,
+                  "its parent is no job of the event");
 }
 
 static int on_event(void *context, const struct ingot_event *event)
@@ -143,8 +144,8 @@ static int on_transition(void *context, const struct ingot_transition *row)
     struct verifier *verifier = context;
     struct igt_json value;
     verifier->result.transitions++;
-    int known = verifier->event_present &&
-                ingot_ksuid_compare(&row->event_id, &verifier->event_id) == 0;
+    int known =
+        verifier->event_present && ingot_ksuid_compare(&row->event_id, &verifier->event_id) == 0;
     if (known && verifier->event_damaged)
         return 0;
     if (!known || row->job >= verifier->job_count) {

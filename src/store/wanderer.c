@@ -120,7 +120,8 @@ static enum ingot_status refuse(struct ingot_store *store, const struct ingot_mi
                            migration->name, what);
 }
 
-enum ingot_status ingot_store_migrate(struct ingot_store *store, const struct ingot_toolkit *toolkit,
+enum ingot_status ingot_store_migrate(struct ingot_store *store,
+                                      const struct ingot_toolkit *toolkit,
                                       const struct ingot_migration *migration,
                                       enum ingot_direction direction, struct ingot_error *err)
 {
@@ -135,10 +136,11 @@ enum ingot_status ingot_store_migrate(struct ingot_store *store, const struct in
     if (i == count || !all[i].up || !store->adapter->migrate)
         return refuse(store, migration, "is not known to this program", err);
     if (all[i].state == INGOT_MIGRATION_ALTERED)
-        return refuse(store, migration, "was altered after it ran; use the program that ran it", err);
+        return refuse(store, migration, "was altered after it ran; use the program that ran it",
+                      err);
     if ((all[i].state == INGOT_MIGRATION_APPLIED) == (direction == INGOT_UP))
-        return refuse(store, migration,
-                      direction == INGOT_UP ? "has run already" : "has not run", err);
+        return refuse(store, migration, direction == INGOT_UP ? "has run already" : "has not run",
+                      err);
     struct ingot_ledger_row row = {.version = migration->version, .direction = direction};
     struct ingot_adapter_migration text = {all[i].version, all[i].name, all[i].up, all[i].down};
     snprintf(row.name, sizeof row.name, "%s", all[i].name);

@@ -50,8 +50,8 @@ enum ingot_status ingot_store_commit(struct ingot_store *store, const struct ing
     for (size_t i = 0; i < commit->transition_count; i++) {
         const char *reason = check_row(commit, i);
         if (reason)
-            return ingot_error_set(err, INGOT_INVALID, "store: transition %zu is not acceptable: %s",
-                                   i, reason);
+            return ingot_error_set(err, INGOT_INVALID,
+                                   "store: transition %zu is not acceptable: %s", i, reason);
     }
     for (size_t i = 0; i < commit->job_count; i++)
         if (commit->jobs[i].hangs_on != INGOT_ALONE &&
@@ -93,15 +93,18 @@ enum ingot_status ingot_store_insert_queue(struct ingot_store *store,
     ingot_error_clear(err);
     if (!queue || queue->event_count == 0)
         return INGOT_OK;
-    int bad = 0;
-    for (size_t i = 0; i < queue->event_count; i++) {
+    enum ingot_status status = INGOT_OK;
+    for (size_t i = 0; i < queue->event_count && status != INGOT_NOMEM; i++) {
         char path[64];
         snprintf(path, sizeof path, "Queue/Events[%zu]", i);
-        bad |= ingot_event_validate(&queue->events[i], toolkit ? toolkit : &store->toolkit, path,
-                                    err) != INGOT_OK;
+        enum ingot_status one =
+            ingot_event_validate(&queue->events[i], toolkit ? toolkit : &store->toolkit, path, err);
+        status = one ? one : status;
     }
-    if (bad)
-        return ingot_error_set(err, INGOT_INVALID, "store/%s: the queue is not acceptable",
+    if (status == INGOT_NOMEM)
+        return no_memory(err);
+    if (status)
+        return ingot_error_set(err, status, "store/%s: the queue is not acceptable",
                                store->adapter->name);
     struct ingot_commit commit = {.rule = INGOT_COMMIT_WHOLE, .event_count = queue->event_count};
     commit.events = calloc(queue->event_count, sizeof *commit.events);
@@ -109,12 +112,16 @@ enum ingot_status ingot_store_insert_queue(struct ingot_store *store,
         return no_memory(err);
     for (size_t i = 0; i < queue->event_count; i++)
         commit.events[i].row = &queue->events[i];
-    enum ingot_status status = ingot_store_commit(store, toolkit, &commit, err);
+    status = ingot_store_commit(store, toolkit, &commit, err);
     if (status == INGOT_CONFLICT)
         explain_mismatch(&commit, err);
-    if (ret_verdicts && (!status || status == INGOT_CONFLICT))
-        for (size_t i = 0; i < queue->event_count; i++)
-            ret_verdicts[i] = commit.events[i].verdict;
+    for (size_t i = 0; ret_verdicts && i < queue->event_count; i++) {
+        enum ingot_verdict verdict = commit.events[i].verdict;
+        if (status == INGOT_CONFLICT && verdict == INGOT_STORED)
+            verdict = INGOT_PENDING; /* it was undone */
+        if (!status || status == INGOT_CONFLICT)
+            ret_verdicts[i] = verdict;
+    }
     free(commit.events);
     return status;
 }
@@ -127,31 +134,46 @@ static const char *explain_refusal(struct ingot_store *store, const struct ingot
 {
     struct ingot_page *page = NULL;
     const char *reason = "there is no such event";
-    if (ingot_store_event(store, toolkit, &job->event_id, &page, NULL) == INGOT_OK)
-        reason = page->events[0].retired_us != INGOT_NO_TIME
-                     ? "the event is retired"
-                     : "the event has such a job for this destination already; a follow-up names "
-                       "its parent";
+    if (ingot_store_event(store, toolkit, &job->event_id, &page, NULL) == INGOT_OK) {
+        if (page->events[0].retired_us != INGOT_NO_TIME)
+            reason = "the event is retired";
+        else if (page->job_count >= IGT_EVENT_JOBS_MAX)
+            reason = "the event has 65535 jobs, and more do not fit";
+        else
+            reason = "the event has such a job for this destination already; a follow-up names "
+                     "its parent";
+    }
     ingot_page_destroy(page);
     return reason;
 }
 
-/* Whether a parent is among the jobs given, or stored with the same event (SEED row 38). */
-static int parent_exists(struct ingot_store *store, const struct ingot_toolkit *toolkit,
-                         const struct ingot_job *jobs, size_t job_count, size_t index)
+/*
+ * INGOT_NOT_FOUND unless a job's parent is among the jobs given, or stored with
+ * the same event (SEED row 38). Of an unknown event the commit will tell.
+ */
+static enum ingot_status find_parent(struct ingot_store *store, const struct ingot_toolkit *toolkit,
+                                     const struct ingot_job *jobs, size_t job_count, size_t index,
+                                     struct ingot_error *err)
 {
     const struct ingot_job *job = &jobs[index];
+    struct ingot_error why = {0};
     struct ingot_page *page = NULL;
     int found = 0;
-    for (size_t i = 0; i < job_count && !found; i++)
-        found = i != index && ingot_ksuid_compare(&jobs[i].id, &job->parent_job_id) == 0 &&
-                ingot_ksuid_compare(&jobs[i].event_id, &job->event_id) == 0;
-    if (found || ingot_store_event(store, toolkit, &job->event_id, &page, NULL) != INGOT_OK)
-        return found;
+    for (size_t i = 0; i < job_count; i++)
+        if (i != index && ingot_ksuid_compare(&jobs[i].id, &job->parent_job_id) == 0 &&
+            ingot_ksuid_compare(&jobs[i].event_id, &job->event_id) == 0)
+            return INGOT_OK;
+    enum ingot_status status = ingot_store_event(store, toolkit, &job->event_id, &page, &why);
+    if (status == INGOT_NOT_FOUND)
+        return INGOT_OK;
+    if (status && err)
+        *err = why;
+    if (status)
+        return status;
     for (size_t i = 0; i < page->job_count && !found; i++)
         found = ingot_ksuid_compare(&page->events[0].jobs[i].id, &job->parent_job_id) == 0;
     ingot_page_destroy(page);
-    return found;
+    return found ? INGOT_OK : INGOT_NOT_FOUND;
 }
 
 static enum ingot_status check_jobs(struct ingot_store *store, const struct ingot_toolkit *toolkit,
@@ -162,16 +184,22 @@ static enum ingot_status check_jobs(struct ingot_store *store, const struct ingo
     for (size_t i = 0; i < job_count; i++) {
         char path[64], part[96];
         snprintf(path, sizeof path, "Jobs[%zu]", i);
-        bad |= igt_job_validate(&jobs[i], path, err) != INGOT_OK;
+        enum ingot_status status = igt_job_validate(&jobs[i], path, err);
+        if (status == INGOT_NOMEM)
+            return no_memory(err);
+        bad |= status != INGOT_OK;
         if (ingot_ksuid_is_none(&jobs[i].event_id)) {
             snprintf(part, sizeof part, "%s/EventID", path);
             ingot_error_add_validation(err, part, "must be a valid KSUID");
             bad = 1;
-        } else if (!ingot_ksuid_is_none(&jobs[i].parent_job_id) &&
-                   !parent_exists(store, toolkit, jobs, job_count, i)) {
+        } else if (!ingot_ksuid_is_none(&jobs[i].parent_job_id)) {
+            status = find_parent(store, toolkit, jobs, job_count, i, err);
+            if (status && status != INGOT_NOT_FOUND)
+                return status;
             snprintf(part, sizeof part, "%s/ParentJobID", path);
-            ingot_error_add_validation(err, part, "is not a job of the same event");
-            bad = 1;
+            if (status)
+                ingot_error_add_validation(err, part, "is not a job of the same event");
+            bad |= status != INGOT_OK;
         }
     }
     return bad ? ingot_error_set(err, INGOT_INVALID, "store/%s: the jobs are not acceptable",
@@ -179,7 +207,8 @@ static enum ingot_status check_jobs(struct ingot_store *store, const struct ingo
                : INGOT_OK;
 }
 
-enum ingot_status ingot_store_add_jobs(struct ingot_store *store, const struct ingot_toolkit *toolkit,
+enum ingot_status ingot_store_add_jobs(struct ingot_store *store,
+                                       const struct ingot_toolkit *toolkit,
                                        const struct ingot_job *jobs, size_t job_count,
                                        struct ingot_error *err)
 {
@@ -214,32 +243,43 @@ enum ingot_status ingot_store_add_jobs(struct ingot_store *store, const struct i
 
 /* ---- add_transitions ---------------------------------------------------- */
 
-/* The newest of the rows before index that concerns the same job, and that may still be stored. */
-static size_t predecessor(const struct ingot_transition *rows, const struct ingot_result *results,
-                          size_t index)
+/* The rows of a call, and what is known of each before the commit. */
+struct batch {
+    const struct ingot_transition *rows;
+    struct ingot_result *results;
+    struct igt_fold *folds; /* of the row's chain, the row included */
+    size_t *places;         /* of the row in the commit */
+    struct ingot_commit commit;
+};
+
+/* The newest of the rows before index that concerns the same job. */
+static size_t predecessor(const struct ingot_transition *rows, size_t index)
 {
     for (size_t i = index; i-- > 0;)
-        if (results[i].verdict == INGOT_PENDING && rows[i].job == rows[index].job &&
+        if (rows[i].job == rows[index].job &&
             ingot_ksuid_compare(&rows[i].event_id, &rows[index].event_id) == 0)
             return i;
     return INGOT_ALONE;
 }
 
-/* The row that has the number, if there is one. */
-static int read_taken(struct ingot_store *store, const struct ingot_toolkit *toolkit,
-                      const struct ingot_transition *row, struct ingot_transition *ret_taken)
+/* Notes that a row's number is taken, with the row of a chain that has it. */
+static void lose(struct ingot_result *result, const struct ingot_page *chain, uint32_t seq)
 {
-    struct ingot_page *page = NULL;
-    int found = 0;
-    if (ingot_store_history(store, toolkit, &row->event_id, row->job, &page, NULL) != INGOT_OK)
-        return 0;
-    if (row->seq < page->transition_count) {
-        *ret_taken = page->transitions[row->seq];
-        ret_taken->error = (struct ingot_bytes){NULL, 0};
-        found = 1;
-    }
-    ingot_page_destroy(page);
-    return found;
+    result->verdict = INGOT_LOST;
+    for (size_t i = 0; i < chain->transition_count; i++)
+        if (chain->transitions[i].seq == seq)
+            result->taken = chain->transitions[i];
+    result->taken.error = (struct ingot_bytes){NULL, 0};
+}
+
+/* Reads who was faster than a row that lost its race in the commit, which was decided all the same. */
+static void read_winner(struct ingot_store *store, const struct ingot_toolkit *toolkit,
+                        const struct ingot_transition *row, struct ingot_result *result)
+{
+    struct ingot_page *chain = NULL;
+    if (ingot_store_history(store, toolkit, &row->event_id, row->job, &chain, NULL) == INGOT_OK)
+        lose(result, chain, row->seq);
+    ingot_page_destroy(chain);
 }
 
 static void refuse(struct ingot_result *result, const char *reason)
@@ -248,94 +288,131 @@ static void refuse(struct ingot_result *result, const char *reason)
     snprintf(result->reason, sizeof result->reason, "%s", reason);
 }
 
-static const char *check_error_text(const struct ingot_transition *row)
+/* Says in ret_reason what is wrong with a row's error, if anything is. */
+static enum ingot_status check_error_text(const struct ingot_transition *row,
+                                          const char **ret_reason, struct ingot_error *err)
 {
     struct igt_json value;
+    *ret_reason = NULL;
     if (!row->error.data)
-        return NULL;
-    if (row->error.len > IGT_ERROR_BYTES_MAX)
-        return "its error is longer than 4096 bytes";
-    if (igt_json_parse(row->error, &value, NULL) != INGOT_OK || value.kind != IGT_JSON_OBJECT)
-        return "its error is not a JSON object";
-    return NULL;
-}
-
-/* Judges one row against what is stored and what stands before it in the batch. */
-static enum ingot_status judge(struct ingot_store *store, const struct ingot_toolkit *toolkit,
-                               const struct ingot_transition *rows, size_t index, size_t before,
-                               struct ingot_result *results, struct ingot_error *err)
-{
-    const struct ingot_transition *row = &rows[index];
-    struct ingot_page *page = NULL;
-    struct igt_fold fold;
-    const char *reason = check_error_text(row);
-    if (reason) {
-        refuse(&results[index], reason);
         return INGOT_OK;
-    }
-    if (before != INGOT_ALONE) {
-        igt_fold_from_latest(&fold, &rows[before]);
-    } else {
-        enum ingot_status status = ingot_store_event(store, toolkit, &row->event_id, &page, err);
-        if (status && status != INGOT_NOT_FOUND)
-            return status;
-        if (status || row->job >= page->job_count) {
-            ingot_page_destroy(page);
-            ingot_error_clear(err);
-            refuse(&results[index], "there is no such job");
-            return INGOT_OK;
-        }
-        igt_fold_from_latest(&fold, &page->events[0].jobs[row->job].latest);
-        ingot_page_destroy(page);
-        if (row->seq && row->seq <= fold.seq) {
-            results[index].verdict = INGOT_LOST;
-            read_taken(store, toolkit, row, &results[index].taken);
-            return INGOT_OK;
-        }
-    }
-    reason = igt_fold_apply(&fold, row);
-    if (reason)
-        refuse(&results[index], reason);
+    enum ingot_status status = igt_json_parse(row->error, &value, NULL);
+    if (status == INGOT_NOMEM)
+        return no_memory(err);
+    if (row->error.len > IGT_ERROR_BYTES_MAX)
+        *ret_reason = "its error is longer than 4096 bytes";
+    else if (status || value.kind != IGT_JSON_OBJECT)
+        *ret_reason = "its error is not a JSON object";
     return INGOT_OK;
 }
 
-enum ingot_status ingot_store_add_transitions(struct ingot_store *store,
-                                              const struct ingot_toolkit *toolkit,
-                                              const struct ingot_transition *transitions,
-                                              size_t transition_count,
-                                              struct ingot_result *ret_results,
-                                              struct ingot_error *err)
+/* Folds what is stored of a row's job; the row may turn out to be lost or refused already. */
+static enum ingot_status fold_stored(struct ingot_store *store, const struct ingot_toolkit *toolkit,
+                                     const struct ingot_transition *row, struct igt_fold *fold,
+                                     struct ingot_result *result, struct ingot_error *err)
+{
+    struct ingot_page *chain = NULL;
+    enum ingot_status status =
+        ingot_store_history(store, toolkit, &row->event_id, row->job, &chain, err);
+    if (status == INGOT_NOT_FOUND) {
+        ingot_error_clear(err);
+        refuse(result, "there is no such job");
+        return INGOT_OK;
+    }
+    if (status)
+        return status;
+    igt_fold_begin(fold, &chain->transitions[0]);
+    for (size_t i = 1; i < chain->transition_count; i++)
+        if (igt_fold_apply(fold, &chain->transitions[i]))
+            igt_fold_from_latest(fold, &chain->transitions[i]);
+    if (row->seq && row->seq <= fold->seq)
+        lose(result, chain, row->seq);
+    ingot_page_destroy(chain);
+    return INGOT_OK;
+}
+
+/*
+ * Judges one row against what is stored and what stands before it in the
+ * batch. Two rows of one job stand or fall together (PROTOCOL 1.5).
+ */
+static enum ingot_status judge(struct ingot_store *store, const struct ingot_toolkit *toolkit,
+                               struct batch *batch, size_t index, size_t before,
+                               struct ingot_error *err)
+{
+    struct ingot_result *result = &batch->results[index];
+    struct igt_fold *fold = &batch->folds[index];
+    const char *reason;
+    enum ingot_status status = check_error_text(&batch->rows[index], &reason, err);
+    if (!status && !reason && before != INGOT_ALONE) {
+        *fold = batch->folds[before];
+        if (batch->results[before].verdict != INGOT_PENDING)
+            result->verdict = INGOT_LOST;
+    } else if (!status && !reason) {
+        status = fold_stored(store, toolkit, &batch->rows[index], fold, result, err);
+    }
+    if (!status && !reason && result->verdict == INGOT_PENDING)
+        reason = igt_fold_apply(fold, &batch->rows[index]);
+    if (!status && reason)
+        refuse(result, reason);
+    return status;
+}
+
+/* Judges the rows and puts those that may be stored into the commit. */
+static enum ingot_status fill_commit(struct ingot_store *store, const struct ingot_toolkit *toolkit,
+                                     struct batch *batch, size_t count, struct ingot_error *err)
+{
+    struct ingot_commit *commit = &batch->commit;
+    enum ingot_status status = INGOT_OK;
+    for (size_t i = 0; i < count && !status; i++) {
+        size_t before = predecessor(batch->rows, i);
+        status = judge(store, toolkit, batch, i, before, err);
+        if (status || batch->results[i].verdict != INGOT_PENDING)
+            continue;
+        batch->places[i] = commit->transition_count;
+        commit->transitions[commit->transition_count++] = (struct ingot_commit_transition){
+            .row = batch->rows[i],
+            .hangs_on = before == INGOT_ALONE ? INGOT_ALONE : batch->places[before],
+        };
+    }
+    return status;
+}
+
+enum ingot_status
+ingot_store_add_transitions(struct ingot_store *store, const struct ingot_toolkit *toolkit,
+                            const struct ingot_transition *transitions, size_t transition_count,
+                            struct ingot_result *ret_results, struct ingot_error *err)
 {
     ingot_error_clear(err);
     if (transition_count == 0)
         return INGOT_OK;
-    struct ingot_commit commit = {.rule = INGOT_COMMIT_EACH};
-    size_t *places = calloc(transition_count, sizeof *places); /* of a row in the commit */
-    commit.transitions = calloc(transition_count, sizeof *commit.transitions);
-    enum ingot_status status = places && commit.transitions ? INGOT_OK : no_memory(err);
-    memset(ret_results, 0, transition_count * sizeof *ret_results);
+    struct batch batch = {
+        .rows = transitions,
+        .results = calloc(transition_count, sizeof *batch.results),
+        .folds = calloc(transition_count, sizeof *batch.folds),
+        .places = calloc(transition_count, sizeof *batch.places),
+    };
+    batch.commit.transitions = calloc(transition_count, sizeof *batch.commit.transitions);
+    enum ingot_status status = INGOT_OK;
+    if (!batch.results || !batch.folds || !batch.places || !batch.commit.transitions)
+        status = no_memory(err);
+    if (!status)
+        status = fill_commit(store, toolkit, &batch, transition_count, err);
+    if (!status && batch.commit.transition_count)
+        status = ingot_store_commit(store, toolkit, &batch.commit, err);
     for (size_t i = 0; i < transition_count && !status; i++) {
-        size_t before = predecessor(transitions, ret_results, i);
-        status = judge(store, toolkit, transitions, i, before, ret_results, err);
-        if (status || ret_results[i].verdict != INGOT_PENDING)
+        struct ingot_result *result = &batch.results[i];
+        if (result->verdict != INGOT_PENDING)
             continue;
-        places[i] = commit.transition_count;
-        commit.transitions[commit.transition_count++] = (struct ingot_commit_transition){
-            .row = transitions[i],
-            .hangs_on = before == INGOT_ALONE ? INGOT_ALONE : places[before],
-        };
+        result->verdict = batch.commit.transitions[batch.places[i]].verdict;
+        if (result->verdict == INGOT_LOST)
+            read_winner(store, toolkit, &transitions[i], result);
     }
-    if (!status && commit.transition_count)
-        status = ingot_store_commit(store, toolkit, &commit, err);
-    for (size_t i = 0; i < transition_count && !status; i++) {
-        if (ret_results[i].verdict != INGOT_PENDING)
-            continue;
-        ret_results[i].verdict = commit.transitions[places[i]].verdict;
-        if (ret_results[i].verdict == INGOT_LOST)
-            read_taken(store, toolkit, &transitions[i], &ret_results[i].taken);
-    }
-    free(places);
-    free(commit.transitions);
+    if (!status)
+        memcpy(ret_results, batch.results, transition_count * sizeof *ret_results);
+    free(batch.results);
+    free(batch.folds);
+    free(batch.places);
+    free(batch.commit.transitions);
     return status;
 }
 
@@ -373,13 +450,23 @@ static enum ingot_status add_discard(struct deletion *deletion, const struct ing
     return INGOT_OK;
 }
 
+/* Whether an event was given twice: its jobs can be discarded only once. */
+static int is_given(const struct deletion *deletion, const ingot_ksuid *event_id)
+{
+    for (size_t i = 0; i < deletion->commit.retirement_count; i++)
+        if (ingot_ksuid_compare(&deletion->retirements[i].event_id, event_id) == 0)
+            return 1;
+    return 0;
+}
+
 /* Adds what one event needs; live jobs of an event that is not forced become validations. */
 static enum ingot_status add_event(struct ingot_store *store, const struct ingot_toolkit *toolkit,
-                                   const ingot_ksuid *event_id, size_t index,
-                                   enum ingot_delete how, struct deletion *deletion,
-                                   struct ingot_error *err)
+                                   const ingot_ksuid *event_id, size_t index, enum ingot_delete how,
+                                   struct deletion *deletion, struct ingot_error *err)
 {
     struct ingot_page *page = NULL;
+    if (how == INGOT_DELETE_FORCED && is_given(deletion, event_id))
+        return INGOT_OK;
     enum ingot_status status = ingot_store_event(store, toolkit, event_id, &page, err);
     size_t live = 0;
     if (status == INGOT_NOT_FOUND) {

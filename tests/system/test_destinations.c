@@ -423,9 +423,11 @@ static void a_redirect_is_failure_and_not_followed(void **state)
 static void a_hostile_answer_is_made_printable(void **state)
 {
     struct bench *bench = *state;
-    start_peer(bench, (struct behaviour){.answer = "HTTP/1.1 500 X\r\nContent-Length: 12\r\n\r\n"
+    start_peer(bench, (struct behaviour){.answer = "HTTP/1.1 500 X\r\nContent-Length: 11\r\n\r\n"
                                                    "a\x1b[2J\xff\xc3\xa9\xe2\x80\xae"});
-    assert_string_equal(deliver(bench)->answer, "a?[2J?\xc3\xa9???");
+    const struct igt_outcome *outcome = deliver(bench);
+    assert_string_equal(outcome->message, "answered 500");
+    assert_string_equal(outcome->answer, "a?[2J?\xc3\xa9???");
 }
 
 static void a_long_answer_is_cut_between_characters(void **state)
@@ -614,7 +616,6 @@ static void what_cannot_be_started_is_reported_later(void **state)
                                        "file:///etc/passwd",
                                        "http://",
                                        "gopher://127.0.0.1/secret",
-                                       "secret",
                                        "http://user:secret@127.0.0.1:1/"};
     for (size_t i = 0; i < sizeof urls / sizeof *urls; i++) {
         bench->config.url = urls[i];

@@ -150,8 +150,8 @@ static int copy_job(struct ingot_page *page, const struct ingot_job *from, enum 
     to->context = detail == INGOT_DETAIL_ALL ? ingot_page_copy(page, from->context) : absent;
     to->data = detail == INGOT_DETAIL_ALL ? ingot_page_copy(page, from->data) : absent;
     return to->destination.data && to->event.data &&
-           (detail != INGOT_DETAIL_ALL || ((!from->context.data || to->context.data) &&
-                                           (!from->data.data || to->data.data)));
+           (detail != INGOT_DETAIL_ALL ||
+            ((!from->context.data || to->context.data) && (!from->data.data || to->data.data)));
 }
 
 static int copy_event(struct ingot_page *page, const struct ingot_event *from,
@@ -166,8 +166,16 @@ static int copy_event(struct ingot_page *page, const struct ingot_event *from,
     to->jobs = NULL;
     to->job_count = 0;
     return to->source.data && to->name.data &&
-           (detail != INGOT_DETAIL_ALL || ((!from->context.data || to->context.data) &&
-                                           (!from->data.data || to->data.data)));
+           (detail != INGOT_DETAIL_ALL ||
+            ((!from->context.data || to->context.data) && (!from->data.data || to->data.data)));
+}
+
+/* Replaces a stored transition's error by a copy in a page; 0 when memory ran out. */
+static int copy_error(struct ingot_page *page, struct ingot_transition *transition)
+{
+    struct ingot_bytes stored = transition->error;
+    transition->error = ingot_page_copy(page, stored);
+    return !stored.data || transition->error.data;
 }
 
 /* The newest transition of a job, or its birth. */
@@ -268,8 +276,7 @@ static enum ingot_status commit_transition(struct memory *memory,
               sizeof *transitions->rows))
         return no_memory(err);
     struct ingot_transition stored = *row;
-    stored.error = ingot_page_copy(memory->page, row->error);
-    if (row->error.data && !stored.error.data)
+    if (!copy_error(memory->page, &stored))
         return no_memory(err);
     stored.created_us = now_us;
     memmove(transitions->rows + at + 1, transitions->rows + at,
@@ -361,8 +368,8 @@ static enum ingot_status commit_rows(struct memory *memory, struct ingot_commit 
         struct entry *entry = get(memory, &commit->retirements[i].event_id);
         if (entry && entry->present && entry->event.retired_us == INGOT_NO_TIME) {
             entry->event.retired_us = now_us;
-            journal->steps[journal->count++] = (struct undo){.what = ADDED_RETIREMENT,
-                                                             .entry = entry};
+            journal->steps[journal->count++] =
+                (struct undo){.what = ADDED_RETIREMENT, .entry = entry};
         }
     }
     *ret_beaten = beaten;
@@ -413,7 +420,8 @@ static enum ingot_status memory_event(void *handle, const struct ingot_toolkit *
         if (!copy_job(page, &entry->jobs[i], INGOT_DETAIL_ALL, job))
             return no_memory(err);
         job->latest = latest_of(entry, job);
-        job->latest.error = ingot_page_copy(page, job->latest.error);
+        if (!copy_error(page, &job->latest))
+            return no_memory(err);
     }
     page->events = event;
     page->event_count = 1;
@@ -438,10 +446,10 @@ static int add_match(struct ingot_page *page, const struct entry *entry,
     struct ingot_job *copy = &event->jobs[event->job_count];
     if (!copy_job(page, job, where->detail, copy))
         return 0;
-    if (where->detail == INGOT_DETAIL_ALL)
-        copy->latest.error = ingot_page_copy(page, job->latest.error);
-    else
+    if (where->detail == INGOT_DETAIL_ROUTING)
         copy->latest.error = (struct ingot_bytes){NULL, 0};
+    else if (!copy_error(page, &copy->latest))
+        return 0;
     event->job_count++;
     page->job_count++;
     return 1;
@@ -461,9 +469,17 @@ static enum ingot_status memory_find(void *handle, const struct ingot_toolkit *t
         const struct entry *entry = memory->entries[i];
         if (!entry->present || entry->event.retired_us != INGOT_NO_TIME)
             continue;
+        if (examined == INGOT_FIND_EXAMINED_MAX) {
+            page->more = 1;
+            return INGOT_OK;
+        }
         size_t first = 0;
         if (ingot_ksuid_compare(&entry->id, &where->after.event_id) == 0)
             first = (size_t)where->after.job + 1;
+        if (entry->job_count == 0) {
+            examined++; /* or a page could go on for ever without a job */
+            page->next = (struct ingot_cursor){entry->id, INGOT_CURSOR_BEHIND_JOBS};
+        }
         for (size_t j = first; j < entry->job_count; j++) {
             if (page->job_count == where->limit || examined == INGOT_FIND_EXAMINED_MAX) {
                 page->more = 1;
@@ -496,7 +512,8 @@ static enum ingot_status memory_history(void *handle, const struct ingot_toolkit
     for (size_t i = first; i < end; i++) {
         struct ingot_transition *row = &page->transitions[page->transition_count++];
         *row = entry->transitions.rows[i];
-        row->error = ingot_page_copy(page, row->error);
+        if (!copy_error(page, row))
+            return no_memory(err);
     }
     return INGOT_OK;
 }
@@ -521,6 +538,8 @@ static struct ingot_destination_counts *counts_of(struct ingot_page *page,
         *size = wanted;
     }
     counts->destinations[i].destination = ingot_page_copy(page, name);
+    if (!counts->destinations[i].destination.data)
+        return NULL;
     counts->destination_count++;
     return &counts->destinations[i];
 }
@@ -572,6 +591,8 @@ static enum ingot_status memory_publish_routes(void *handle, const struct ingot_
 {
     struct memory *memory = handle;
     (void)toolkit;
+    if (ingot_bytes_equal(memory->routes, routes))
+        return INGOT_OK;
     struct ingot_bytes copy = ingot_page_copy(memory->page, routes);
     if (!copy.data)
         return no_memory(err);

@@ -58,7 +58,8 @@ static enum ingot_status write_event(struct sqlite_store *store, struct ingot_co
     sqlite_bind_bytes(statement, 4, event->name);
     sqlite_bind_bytes(statement, 5, (struct ingot_bytes){jobs, len});
     sqlite_bind_time(statement, 6, event->sent_us);
-    sqlite_bind_time(statement, 7, event->received_us == INGOT_NO_TIME ? now_us : event->received_us);
+    sqlite_bind_time(statement, 7,
+                     event->received_us == INGOT_NO_TIME ? now_us : event->received_us);
     sqlite_bind_time(statement, 8, now_us);
     sqlite_bind_bytes(statement, 9, event->context);
     sqlite_bind_bytes(statement, 10, event->data);
@@ -165,6 +166,19 @@ static enum ingot_status write_retirement(struct sqlite_store *store,
     return status;
 }
 
+/* Where the commit order stands; asked each time, because a person may have inserted something. */
+static enum ingot_status read_last_n(struct sqlite_store *store, struct ingot_error *err)
+{
+    sqlite3_stmt *row = store->statements[S_LAST_N];
+    enum ingot_status status = INGOT_OK;
+    if (sqlite3_step(row) == SQLITE_ROW)
+        store->last_n = sqlite3_column_int64(row, 0);
+    else
+        status = sqlite_failure(store, err, "could not read");
+    sqlite3_reset(row);
+    return status;
+}
+
 static enum ingot_status write_rows(struct sqlite_store *store, struct ingot_commit *commit,
                                     int64_t now_us, size_t *beaten, struct ingot_error *err)
 {
@@ -199,7 +213,8 @@ static enum ingot_status begin(struct sqlite_store *store, struct ingot_error *e
                                "store/sqlite: %s failed earlier; close it and open it again",
                                store->path);
     if (store->lock_fd < 0)
-        return ingot_error_set(err, INGOT_DENIED, "store/sqlite: the store is open for reading only");
+        return ingot_error_set(err, INGOT_DENIED,
+                               "store/sqlite: the store is open for reading only");
     store->toolkit = NULL; /* a write is short, and is not interrupted */
     if (sqlite_run(store, S_BEGIN_IMMEDIATE) != SQLITE_OK)
         return sqlite_failure(store, err, "could not write to");
@@ -217,7 +232,8 @@ static enum ingot_status end(struct sqlite_store *store, enum ingot_status statu
     if (status && !sqlite3_get_autocommit(store->db))
         sqlite_run(store, S_ROLLBACK);
     if (!status && store->wal_pages > WAL_PAGES_MAX) {
-        int code = sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+        int code =
+            sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
         if ((code & 0xff) == SQLITE_IOERR)
             store->failed = 1;
         store->wal_pages = 0;
@@ -232,15 +248,13 @@ enum ingot_status sqlite_commit(void *handle, const struct ingot_toolkit *toolki
     enum ingot_status status = begin(store, err);
     if (status)
         return status;
-    const int64_t n_before = store->last_n;
     size_t beaten = 0;
-    status = write_rows(store, commit, sqlite_now(store, toolkit), &beaten, err);
+    status = read_last_n(store, err);
+    if (!status)
+        status = write_rows(store, commit, sqlite_now(store, toolkit), &beaten, err);
     if (!status && beaten && commit->rule == INGOT_COMMIT_WHOLE)
         status = ingot_error_set(err, INGOT_CONFLICT, "store/sqlite: %zu rows were beaten", beaten);
-    status = end(store, status, err);
-    if (status)
-        store->last_n = n_before;
-    return status;
+    return end(store, status, err);
 }
 
 /* Inserts the next version unless the newest is the same. */

@@ -36,7 +36,8 @@ enum ingot_status sqlite_path(const char *connection, char *path, size_t size,
     free(real);
     /* room for "-lock" and for what SQLite appends */
     if (len < 0 || (size_t)len + 16 > size)
-        return ingot_error_set(err, INGOT_INVALID, "store/sqlite: the path %.100s is too long", connection);
+        return ingot_error_set(err, INGOT_INVALID, "store/sqlite: the path %.100s is too long",
+                               connection);
     return INGOT_OK;
 }
 
@@ -73,7 +74,8 @@ static enum ingot_status write_holder(int fd, const char *address, struct ingot_
     int len = snprintf(text, sizeof text, "%ld %s\n", (long)getpid(), address);
     if (len >= (int)sizeof text)
         return ingot_error_set(err, INGOT_INVALID, "store/sqlite: the address is too long");
-    if (ftruncate(fd, 0) != 0 || pwrite(fd, text, (size_t)len, 0) != len)
+    /* Cut afterwards, so that nobody ever reads an empty file. */
+    if (pwrite(fd, text, (size_t)len, 0) != len || ftruncate(fd, len) != 0)
         return ingot_error_set(err, INGOT_IO, "store/sqlite: could not write the lock file: %s",
                                strerror(errno));
     return INGOT_OK;
@@ -111,7 +113,8 @@ enum ingot_status sqlite_announce(void *handle, const char *address, struct ingo
 {
     const struct sqlite_store *store = handle;
     if (store->lock_fd < 0)
-        return ingot_error_set(err, INGOT_DENIED, "store/sqlite: the store is open for reading only");
+        return ingot_error_set(err, INGOT_DENIED,
+                               "store/sqlite: the store is open for reading only");
     return write_holder(store->lock_fd, address, err);
 }
 

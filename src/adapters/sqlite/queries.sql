@@ -34,7 +34,8 @@ VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
 
 -- name: insert_transition
 INSERT INTO transitions (event_id, job, seq, attempt, state_before, state_after, owner, due_at, error, created_at)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, max(?10, coalesce(
+  (SELECT created_at FROM transitions WHERE event_id = ?1 AND job = ?2 AND seq = ?3 - 1), ?10)))
 
 -- name: insert_added_job
 INSERT INTO added_jobs (n, event_id, job, id, destination, event, parent_job_id, due_at, created_at, context, data)
@@ -52,15 +53,13 @@ SELECT id, source, name, jobs, sent_at, received_at, ingested_at, context, data,
 FROM events WHERE id = ?1
 
 -- name: find
-SELECT id, source, name, jobs, sent_at, received_at, ingested_at,
-       CASE WHEN ?2 THEN context END, CASE WHEN ?2 THEN data END, NULL
+SELECT id, source, name, jobs, sent_at, received_at, ingested_at, NULL, NULL, NULL
 FROM events
 WHERE id >= ?1 AND NOT EXISTS (SELECT 1 FROM retirements WHERE event_id = id)
 ORDER BY id
 
 -- name: find_discarded
-SELECT id, source, name, jobs, sent_at, received_at, ingested_at,
-       CASE WHEN ?2 THEN context END, CASE WHEN ?2 THEN data END, NULL
+SELECT id, source, name, jobs, sent_at, received_at, ingested_at, NULL, NULL, NULL
 FROM (SELECT DISTINCT event_id FROM transitions INDEXED BY transitions_discarded
       WHERE state_after = 6 AND event_id >= ?1 ORDER BY event_id) d
 CROSS JOIN events ON id = d.event_id

@@ -29,13 +29,20 @@ static int get_ksuid(sqlite3_stmt *row, int column, ingot_ksuid *ret_id)
 
 static struct ingot_bytes get_bytes(sqlite3_stmt *row, int column)
 {
-    const void *text = sqlite3_column_text(row, column);
-    return (struct ingot_bytes){text, text ? (size_t)sqlite3_column_bytes(row, column) : 0};
+    if (sqlite3_column_type(row, column) == SQLITE_NULL)
+        return (struct ingot_bytes){NULL, 0};
+    /* As a blob, because a text would be copied to get a NUL; empty is NULL there. */
+    const void *text = sqlite3_column_blob(row, column);
+    return (struct ingot_bytes){text ? text : "", (size_t)sqlite3_column_bytes(row, column)};
 }
 
-static struct ingot_bytes copy_bytes(sqlite3_stmt *row, int column, struct ingot_page *page)
+/* Copies a text, or NULL as absent; 0 when memory ran out. */
+static int copy_bytes(sqlite3_stmt *row, int column, struct ingot_page *page,
+                      struct ingot_bytes *ret_bytes)
 {
-    return ingot_page_copy(page, get_bytes(row, column));
+    struct ingot_bytes bytes = get_bytes(row, column);
+    *ret_bytes = ingot_page_copy(page, bytes);
+    return !bytes.data || ret_bytes->data;
 }
 
 static int64_t get_time(sqlite3_stmt *row, int column)
@@ -52,10 +59,9 @@ static int get_number(sqlite3_stmt *row, int column, uint32_t max, uint32_t *ret
     return number >= 0 && number <= max;
 }
 
-/* The order of columns that "latest", "chain" and "scan_transitions" share. error is borrowed. */
-static int get_transition(sqlite3_stmt *row, struct ingot_transition *ret_transition)
+/* The order of columns that "latest", "chain" and "scan_transitions" share. error is left out. */
+static int get_transition(sqlite3_stmt *row, struct ingot_transition *transition)
 {
-    struct ingot_transition *transition = ret_transition;
     uint32_t attempt, before, after;
     memset(transition, 0, sizeof *transition);
     int good = get_ksuid(row, 0, &transition->event_id);
@@ -69,7 +75,6 @@ static int get_transition(sqlite3_stmt *row, struct ingot_transition *ret_transi
     transition->state_before = good ? (enum ingot_state)before : INGOT_STATE_NONE;
     transition->state_after = good ? (enum ingot_state)after : INGOT_STATE_NONE;
     transition->due_us = get_time(row, 7);
-    transition->error = get_bytes(row, 8);
     transition->created_us = sqlite3_column_int64(row, 9);
     return good;
 }
@@ -84,16 +89,15 @@ static enum ingot_status get_event(struct sqlite_store *store, sqlite3_stmt *row
     memset(event, 0, sizeof *event);
     if (!get_ksuid(row, 0, &event->id))
         return corrupt(store, err, "an event without a proper id");
-    event->source = copy_bytes(row, 1, page);
-    event->name = copy_bytes(row, 2, page);
+    if (!copy_bytes(row, 1, page, &event->source) || !copy_bytes(row, 2, page, &event->name) ||
+        !copy_bytes(row, 7, page, &event->context) || !copy_bytes(row, 8, page, &event->data))
+        return sqlite_no_memory(err);
     event->sent_us = get_time(row, 4);
     event->received_us = sqlite3_column_int64(row, 5);
     event->ingested_us = sqlite3_column_int64(row, 6);
-    event->context = copy_bytes(row, 7, page);
-    event->data = copy_bytes(row, 8, page);
     event->retired_us = get_time(row, 9);
-    enum ingot_status status = ingot_jobs_decode(get_bytes(row, 3), detail, page, &event->jobs,
-                                                 &event->job_count, err);
+    enum ingot_status status =
+        ingot_jobs_decode(get_bytes(row, 3), detail, page, &event->jobs, &event->job_count, err);
     if (status)
         return status == INGOT_CORRUPT ? corrupt(store, err, "an event whose jobs cannot be read")
                                        : status;
@@ -102,22 +106,21 @@ static enum ingot_status get_event(struct sqlite_store *store, sqlite3_stmt *row
     return INGOT_OK;
 }
 
-static int get_added_job(sqlite3_stmt *row, const ingot_ksuid *event_id, struct ingot_page *page,
-                         struct ingot_job *ret_job)
+static enum ingot_status get_added_job(struct sqlite_store *store, sqlite3_stmt *row,
+                                       const ingot_ksuid *event_id, struct ingot_page *page,
+                                       struct ingot_job *job, struct ingot_error *err)
 {
-    struct ingot_job *job = ret_job;
     uint32_t number;
     memset(job, 0, sizeof *job);
-    int good = get_number(row, 0, UINT16_MAX, &number);
-    good &= get_ksuid(row, 1, &job->id);
-    job->destination = copy_bytes(row, 2, page);
-    job->event = copy_bytes(row, 3, page);
-    good &= get_ksuid(row, 4, &job->parent_job_id);
+    if (!get_number(row, 0, UINT16_MAX, &number) || !get_ksuid(row, 1, &job->id) ||
+        !get_ksuid(row, 4, &job->parent_job_id))
+        return corrupt(store, err, "an added job that cannot be read");
+    if (!copy_bytes(row, 2, page, &job->destination) || !copy_bytes(row, 3, page, &job->event) ||
+        !copy_bytes(row, 7, page, &job->context) || !copy_bytes(row, 8, page, &job->data))
+        return sqlite_no_memory(err);
     job->due_us = get_time(row, 5);
-    job->context = copy_bytes(row, 7, page);
-    job->data = copy_bytes(row, 8, page);
     ingot_job_born(job, event_id, number, sqlite3_column_int64(row, 6));
-    return good && job->destination.data && job->event.data;
+    return INGOT_OK;
 }
 
 enum ingot_status sqlite_read_added_jobs(struct sqlite_store *store, struct ingot_event *event,
@@ -142,8 +145,8 @@ enum ingot_status sqlite_read_added_jobs(struct sqlite_store *store, struct ingo
                 memcpy(grown, event->jobs, event->job_count * sizeof *grown);
             event->jobs = grown;
         }
-        if (!get_added_job(row, &event->id, page, &event->jobs[event->job_count++]))
-            status = corrupt(store, err, "an added job that cannot be read");
+        status = get_added_job(store, row, &event->id, page, &event->jobs[event->job_count], err);
+        event->job_count += !status;
     }
     if (!status && code != SQLITE_DONE)
         status = sqlite_failure(store, err, "could not read");
@@ -162,12 +165,11 @@ static enum ingot_status fill_latest(struct sqlite_store *store, struct ingot_jo
     sqlite3_bind_int64(row, 2, job->number);
     int code = sqlite3_step(row);
     if (code == SQLITE_ROW) {
-        struct ingot_bytes absent = {NULL, 0};
         if (!get_transition(row, &job->latest))
             status = corrupt(store, err, "a transition that cannot be read");
+        else if (detail == INGOT_DETAIL_ALL && !copy_bytes(row, 8, page, &job->latest.error))
+            status = sqlite_no_memory(err);
         job->latest.job_id = job->id;
-        job->latest.error =
-            detail == INGOT_DETAIL_ALL ? ingot_page_copy(page, job->latest.error) : absent;
     } else if (code != SQLITE_DONE) {
         status = sqlite_failure(store, err, "could not read");
     }
@@ -240,18 +242,23 @@ enum ingot_status sqlite_event(void *handle, const struct ingot_toolkit *toolkit
 /* Keeps of an event the jobs behind the cursor that match; says whether the page is full. */
 static enum ingot_status match_jobs(struct sqlite_store *store, struct ingot_event *event,
                                     const struct ingot_where *where, struct ingot_page *page,
-                                    size_t *examined, struct ingot_error *err)
+                                    struct ingot_page *scratch, size_t *examined,
+                                    struct ingot_error *err)
 {
     size_t kept = 0, first = 0;
     enum ingot_status status = INGOT_OK;
     if (ingot_ksuid_compare(&event->id, &where->after.event_id) == 0)
         first = (size_t)where->after.job + 1;
+    if (event->job_count == 0) {
+        (*examined)++; /* or a page could go on for ever without a job */
+        page->next = (struct ingot_cursor){event->id, INGOT_CURSOR_BEHIND_JOBS};
+    }
     for (size_t i = first; i < event->job_count; i++) {
         if (page->job_count == where->limit || *examined == INGOT_FIND_EXAMINED_MAX) {
             page->more = 1;
             break;
         }
-        status = fill_latest(store, &event->jobs[i], where->detail, page, err);
+        status = fill_latest(store, &event->jobs[i], INGOT_DETAIL_ROUTING, scratch, err);
         if (status)
             break;
         (*examined)++;
@@ -265,6 +272,58 @@ static enum ingot_status match_jobs(struct sqlite_store *store, struct ingot_eve
     return status;
 }
 
+/* Reads an event that a statement has found, as far as detail goes. */
+static enum ingot_status read_found(struct sqlite_store *store, sqlite3_stmt *row,
+                                    enum ingot_detail detail, struct ingot_page *page,
+                                    struct ingot_event *event, struct ingot_error *err)
+{
+    ingot_ksuid id;
+    enum ingot_status status;
+    if (detail == INGOT_DETAIL_ALL && get_ksuid(row, 0, &id))
+        status = sqlite_read_event(store, &id, page, event, err);
+    else
+        status = get_event(store, row, INGOT_DETAIL_ROUTING, page, event, err);
+    if (!status)
+        status = sqlite_read_added_jobs(store, event, detail, page, err);
+    return status;
+}
+
+/* Puts the jobs of an event that matched into the page; only now are payloads read. */
+static enum ingot_status keep(struct sqlite_store *store, sqlite3_stmt *row,
+                              const struct ingot_event *matched, enum ingot_detail detail,
+                              struct ingot_page *page, struct ingot_error *err)
+{
+    struct ingot_event *event = &page->events[page->event_count];
+    enum ingot_status status = read_found(store, row, detail, page, event, err);
+    size_t kept = 0;
+    for (size_t i = 0; i < event->job_count && kept < matched->job_count && !status; i++) {
+        if (event->jobs[i].number != matched->jobs[kept].number)
+            continue;
+        event->jobs[kept] = event->jobs[i];
+        status = fill_latest(store, &event->jobs[kept++], detail, page, err);
+    }
+    event->job_count = kept;
+    page->event_count++;
+    return status;
+}
+
+static enum ingot_status find_in(struct sqlite_store *store, sqlite3_stmt *row,
+                                 const struct ingot_where *where, struct ingot_page *page,
+                                 size_t *examined, struct ingot_error *err)
+{
+    struct ingot_page *scratch = ingot_page_create();
+    struct ingot_event event;
+    if (!scratch)
+        return sqlite_no_memory(err);
+    enum ingot_status status = read_found(store, row, INGOT_DETAIL_ROUTING, scratch, &event, err);
+    if (!status)
+        status = match_jobs(store, &event, where, page, scratch, examined, err);
+    if (!status && event.job_count)
+        status = keep(store, row, &event, where->detail, page, err);
+    ingot_page_destroy(scratch);
+    return status;
+}
+
 static enum ingot_status find_rows(struct sqlite_store *store, sqlite3_stmt *row,
                                    const struct ingot_where *where, struct ingot_page *page,
                                    struct ingot_error *err)
@@ -273,17 +332,10 @@ static enum ingot_status find_rows(struct sqlite_store *store, sqlite3_stmt *row
     size_t examined = 0;
     int code = SQLITE_DONE;
     while (!status && !page->more && (code = sqlite3_step(row)) == SQLITE_ROW) {
-        struct ingot_event *event = &page->events[page->event_count];
-        if (page->event_count == where->limit || examined == INGOT_FIND_EXAMINED_MAX) {
+        if (examined == INGOT_FIND_EXAMINED_MAX)
             page->more = 1;
-            break;
-        }
-        status = get_event(store, row, where->detail, page, event, err);
-        if (!status)
-            status = sqlite_read_added_jobs(store, event, where->detail, page, err);
-        if (!status)
-            status = match_jobs(store, event, where, page, &examined, err);
-        page->event_count += event->job_count > 0;
+        else
+            status = find_in(store, row, where, page, &examined, err);
     }
     if (!status && code != SQLITE_ROW && code != SQLITE_DONE)
         status = sqlite_failure(store, err, "could not read");
@@ -298,7 +350,7 @@ enum ingot_status sqlite_find(void *handle, const struct ingot_toolkit *toolkit,
     const unsigned discarded = INGOT_STATE_BIT(INGOT_STATE_DISCARDED);
     sqlite3_stmt *row =
         store->statements[where->status_in == discarded ? S_FIND_DISCARDED : S_FIND];
-    page->events = ingot_page_alloc(page, ((size_t)where->limit + 1) * sizeof *page->events);
+    page->events = ingot_page_alloc(page, where->limit * sizeof *page->events);
     if (!page->events)
         return sqlite_no_memory(err);
     enum ingot_status status = begin(store, toolkit, err);
@@ -307,7 +359,6 @@ enum ingot_status sqlite_find(void *handle, const struct ingot_toolkit *toolkit,
     /* All zero is the beginning: bound as a blob, not as the NULL of "none". */
     sqlite3_bind_blob(row, 1, where->after.event_id.bytes, sizeof where->after.event_id.bytes,
                       SQLITE_STATIC);
-    sqlite3_bind_int(row, 2, where->detail == INGOT_DETAIL_ALL);
     status = find_rows(store, row, where, page, err);
     sqlite3_reset(row);
     return end(store, status);
@@ -341,7 +392,8 @@ enum ingot_status sqlite_history(void *handle, const struct ingot_toolkit *toolk
         struct ingot_transition *transition = &page->transitions[page->transition_count++];
         if (!get_transition(row, transition))
             status = corrupt(store, err, "a transition that cannot be read");
-        transition->error = ingot_page_copy(page, transition->error);
+        else if (!copy_bytes(row, 8, page, &transition->error))
+            status = sqlite_no_memory(err);
         sqlite_saw_time(store, transition->created_us);
     }
     if (!status && code != SQLITE_DONE)
@@ -384,7 +436,8 @@ enum ingot_status sqlite_counts(void *handle, const struct ingot_toolkit *toolki
         if (!of || !ingot_bytes_equal(of->destination, get_bytes(row, 0))) {
             if (counts->destination_count == size) {
                 size = size ? size * 2 : 8;
-                struct ingot_destination_counts *grown = ingot_page_alloc(page, size * sizeof *grown);
+                struct ingot_destination_counts *grown =
+                    ingot_page_alloc(page, size * sizeof *grown);
                 if (!grown) {
                     status = sqlite_no_memory(err);
                     break;
@@ -393,8 +446,12 @@ enum ingot_status sqlite_counts(void *handle, const struct ingot_toolkit *toolki
                     memcpy(grown, counts->destinations, counts->destination_count * sizeof *grown);
                 counts->destinations = grown;
             }
-            of = &counts->destinations[counts->destination_count++];
-            of->destination = copy_bytes(row, 0, page);
+            of = &counts->destinations[counts->destination_count];
+            if (!copy_bytes(row, 0, page, &of->destination)) {
+                status = sqlite_no_memory(err);
+                break;
+            }
+            counts->destination_count++;
         }
         int state = sqlite3_column_int(row, 1);
         if (state > INGOT_STATE_NONE && state <= INGOT_STATE_DISCARDED)
@@ -416,10 +473,10 @@ enum ingot_status sqlite_routes(void *handle, const struct ingot_toolkit *toolki
     store->toolkit = toolkit;
     int code = sqlite3_step(row);
     if (code == SQLITE_ROW)
-        *ret_routes = copy_bytes(row, 1, page);
+        status = copy_bytes(row, 1, page, ret_routes) ? INGOT_OK : sqlite_no_memory(err);
     else if (code == SQLITE_DONE)
-        status = ingot_error_set(err, INGOT_NOT_FOUND, "store/sqlite: no routes were published in %s",
-                                 store->path);
+        status = ingot_error_set(err, INGOT_NOT_FOUND,
+                                 "store/sqlite: no routes were published in %s", store->path);
     else
         status = sqlite_failure(store, err, "could not read the routes of");
     sqlite3_reset(row);
@@ -465,6 +522,8 @@ static enum ingot_status merge(struct sqlite_store *store, const struct ingot_vi
         struct ingot_transition transition;
         ingot_ksuid id;
         int good = code == SQLITE_ROW ? get_transition(transitions, &transition) : 1;
+        if (code == SQLITE_ROW)
+            transition.error = get_bytes(transitions, 8);
         if (event_code == SQLITE_ROW)
             get_ksuid(events, 0, &id);
         if (event_code == SQLITE_ROW &&

@@ -21,6 +21,7 @@
 #define PROGRESS_STEPS 200000
 
 static const char *const texts[S_COUNT] = {
+    [S_LAST_N] = sql_last_n,
     [S_INSERT_EVENT] = sql_insert_event,
     [S_INSERT_TRANSITION] = sql_insert_transition,
     [S_INSERT_ADDED_JOB] = sql_insert_added_job,
@@ -85,7 +86,8 @@ enum ingot_status sqlite_failure(struct sqlite_store *store, struct ingot_error 
     if (err) {
         err->native_code = code;
         ingot_error_set(err, status, "store/sqlite: %s %s: %s", what, store->path,
-                        (code & 0xff) == SQLITE_FULL ? "the disk is full" : sqlite3_errmsg(store->db));
+                        (code & 0xff) == SQLITE_FULL ? "the disk is full"
+                                                     : sqlite3_errmsg(store->db));
     }
     return status;
 }
@@ -203,8 +205,8 @@ static int on_progress(void *context)
 static enum ingot_status set_up_writer(struct sqlite_store *store, struct ingot_error *err)
 {
     int64_t synchronous = 0, wal = 0;
-    enum ingot_status status =
-        execute(store, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;", err, "could not set up");
+    enum ingot_status status = execute(
+        store, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;", err, "could not set up");
     if (!status)
         status = ask(store, "SELECT journal_mode = 'wal' FROM pragma_journal_mode", &wal, err);
     if (!status)
@@ -255,8 +257,8 @@ static enum ingot_status open_database(struct sqlite_store *store, enum ingot_mo
                                "store/sqlite: there is no store at %s; `ingot serve` or "
                                "`ingot migrate` makes one",
                                store->path);
-    int flags = mode == INGOT_MODE_READ ? SQLITE_OPEN_READONLY
-                                        : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+    int flags =
+        mode == INGOT_MODE_READ ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
     if (sqlite3_open_v2(store->path, &store->db, flags | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK) {
         if (!store->db)
             return sqlite_no_memory(err);
@@ -278,7 +280,8 @@ static enum ingot_status sqlite_open(void *handle, const struct ingot_options *o
     struct sqlite_store *store = handle;
     (void)toolkit;
     store->lock_fd = -1;
-    enum ingot_status status = sqlite_path(options->connection, store->path, sizeof store->path, err);
+    enum ingot_status status =
+        sqlite_path(options->connection, store->path, sizeof store->path, err);
     if (!status && options->mode == INGOT_MODE_WRITE)
         status = sqlite_lock(store, err);
     if (!status)
@@ -299,9 +302,7 @@ static enum ingot_status sqlite_start(void *handle, const struct ingot_toolkit *
         if (sqlite3_prepare_v3(store->db, texts[i], -1, SQLITE_PREPARE_PERSISTENT,
                                &store->statements[i], NULL) != SQLITE_OK)
             return sqlite_failure(store, err, "could not read the schema of");
-    enum ingot_status status = ask(store, sql_last_n, &store->last_n, err);
-    if (!status)
-        status = ask(store, sql_last_time, &store->last_us, err);
+    enum ingot_status status = ask(store, sql_last_time, &store->last_us, err);
     sqlite3_set_authorizer(store->db, authorize, NULL);
     return status;
 }
@@ -312,7 +313,7 @@ static void sqlite_close(void *handle)
     for (int i = 0; i < S_COUNT; i++)
         sqlite3_finalize(store->statements[i]);
     /* A reader never checkpoints; after a failure the WAL is for the next owner to recover. */
-    if (store->lock_fd < 0 || store->failed)
+    if (store->db && (store->lock_fd < 0 || store->failed))
         sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     sqlite3_close(store->db);
     if (store->lock_fd >= 0)
@@ -333,14 +334,19 @@ static enum ingot_status sqlite_ledger(void *handle, struct ingot_ledger_row *ro
     while ((code = sqlite3_step(statement)) == SQLITE_ROW && read < *count) {
         struct ingot_ledger_row *row = &rows[read++];
         row->version = (uint64_t)sqlite3_column_int64(statement, 0);
-        snprintf(row->name, sizeof row->name, "%s", (const char *)sqlite3_column_text(statement, 1));
+        snprintf(row->name, sizeof row->name, "%s",
+                 (const char *)sqlite3_column_text(statement, 1));
         snprintf(row->up_sha256, sizeof row->up_sha256, "%s",
                  (const char *)sqlite3_column_text(statement, 2));
         row->direction = sqlite3_column_int(statement, 3) ? INGOT_DOWN : INGOT_UP;
         row->created_us = sqlite3_column_int64(statement, 4);
     }
     enum ingot_status status = INGOT_OK;
-    if (code != SQLITE_DONE && code != SQLITE_ROW)
+    if (code == SQLITE_ROW)
+        status =
+            ingot_error_set(err, INGOT_LIMIT, "store/sqlite: %s has run more than %zu migrations",
+                            store->path, *count);
+    else if (code != SQLITE_DONE)
         status = sqlite_failure(store, err, "could not read the migrations of");
     else
         *count = read;

@@ -10,6 +10,7 @@
 
 /* The prepared statements; queries.sql has their text. */
 enum statement {
+    S_LAST_N,
     S_INSERT_EVENT,
     S_INSERT_TRANSITION,
     S_INSERT_ADDED_JOB,
@@ -35,12 +36,12 @@ enum statement {
 
 struct sqlite_store {
     sqlite3 *db;
-    int lock_fd;      /* holds the flock on PATH-lock; -1 for a reader */
-    char path[4096];  /* absolute */
-    int failed;       /* a commit met an I/O error: of no more use (PROTOCOL 2.5) */
-    int wal_pages;    /* in the WAL after the last commit */
-    int64_t last_n;   /* commit order: the newest number given */
-    int64_t last_us;  /* created_at never goes below what was read or written */
+    int lock_fd;     /* holds the flock on PATH-lock; -1 for a reader */
+    char path[4096]; /* absolute */
+    int failed;      /* a commit met an I/O error: of no more use (PROTOCOL 2.5) */
+    int wal_pages;   /* in the WAL after the last commit */
+    int64_t last_n;  /* commit order: the newest number given, within a commit */
+    int64_t last_us; /* created_at never goes below what was read or written */
     const struct ingot_toolkit *toolkit; /* of the call that runs: for the progress handler */
     sqlite3_stmt *statements[S_COUNT];
 };
