@@ -111,10 +111,12 @@ static enum ingot_status read_answer(struct emitter *emitter, struct ingot_error
     size_t read = 0;
     if (!text.data || igt_json_parse(text, &document, NULL) != INGOT_OK ||
         document.kind != IGT_JSON_OBJECT)
-        return ingot_error_set(err, INGOT_INVALID, "emit: the daemon's answer is not what it should be");
+        return ingot_error_set(err, INGOT_INVALID,
+                               "emit: the daemon's answer is not what it should be");
     struct igt_json_walk walk = igt_json_walk(&document);
     while (igt_json_next(&walk, &key, &events)) {
-        if (!ingot_bytes_equal(key.raw, ingot_bytes_of("\"events\"")) || events.kind != IGT_JSON_ARRAY)
+        if (!ingot_bytes_equal(key.raw, ingot_bytes_of("\"events\"")) ||
+            events.kind != IGT_JSON_ARRAY)
             continue;
         struct igt_json_walk inner = igt_json_walk(&events);
         while (read < emitter->event_count && igt_json_next(&inner, &key, &event)) {
@@ -142,8 +144,8 @@ static void explain(struct emitter *emitter, long code, struct ingot_error *err)
                     (int)(text.len < 180 ? text.len : 180), (const char *)text.data);
     struct igt_json_walk walk = igt_json_walk(&document);
     while (igt_json_next(&walk, &key, &value))
-        if (ingot_bytes_equal(key.raw, ingot_bytes_of("\"message\"")) && value.kind == IGT_JSON_STRING &&
-            value.raw.len < 200)
+        if (ingot_bytes_equal(key.raw, ingot_bytes_of("\"message\"")) &&
+            value.kind == IGT_JSON_STRING && value.raw.len < 200)
             ingot_error_set(err, INGOT_INVALID, "emit: the daemon refused it: %.*s",
                             (int)value.raw.len - 2, (const char *)value.raw.data + 1);
 }
@@ -189,8 +191,9 @@ static enum ingot_status send_to_daemon(struct emitter *emitter, struct ingot_er
     struct igt_buffer body = {0};
     for (size_t i = 0; i < emitter->event_count; i++)
         encode_line(&body, &emitter->events[i]);
-    enum ingot_status status =
-        body.failed ? ingot_error_set(err, INGOT_NOMEM, "emit: memory ran out") : post(emitter, &body, err);
+    enum ingot_status status = body.failed
+                                   ? ingot_error_set(err, INGOT_NOMEM, "emit: memory ran out")
+                                   : post(emitter, &body, err);
     igt_buffer_fini(&body);
     return status;
 }
@@ -227,7 +230,8 @@ static enum ingot_status load_routes(struct emitter *emitter, struct ingot_error
     struct igt_buffer text = {0};
     enum ingot_status status;
     emitter->routes_arena = igt_arena_create();
-    char *published = emitter->routes_arena ? igt_arena_alloc(emitter->routes_arena, 1u << 20) : NULL;
+    char *published =
+        emitter->routes_arena ? igt_arena_alloc(emitter->routes_arena, 1u << 20) : NULL;
     if (!published)
         return ingot_error_set(err, INGOT_NOMEM, "emit: memory ran out");
     if (emitter->config_path) {
@@ -254,7 +258,8 @@ static enum ingot_status load_routes(struct emitter *emitter, struct ingot_error
                                "configuration with -c");
     if (status)
         return status;
-    return igt_routes_decode(ingot_bytes_of(published), emitter->routes_arena, &emitter->routes, err);
+    return igt_routes_decode(ingot_bytes_of(published), emitter->routes_arena, &emitter->routes,
+                             err);
 }
 
 /* ---- which way ---------------------------------------------------------- */
@@ -295,7 +300,7 @@ static void disconnect(struct emitter *emitter)
 }
 
 /* Finds the daemon, or opens the store. INGOT_HELD: by somebody who takes nothing in. */
-static enum ingot_status connect(struct emitter *emitter, struct ingot_error *err)
+static enum ingot_status find_way(struct emitter *emitter, struct ingot_error *err)
 {
     struct ingot_holder holder;
     if (ingot_options_holder(&emitter->options, &holder, NULL) == INGOT_OK) {
@@ -323,7 +328,7 @@ static enum ingot_status flush(struct emitter *emitter, struct ingot_error *err)
     long pause_ms = 20;
     for (long waited_ms = 0;; waited_ms += pause_ms) {
         if (!emitter->curl && !emitter->store)
-            status = connect(emitter, err);
+            status = find_way(emitter, err);
         if (!status)
             status = emitter->curl ? send_to_daemon(emitter, err) : send_to_store(emitter, err);
         if (!may_pass(status) || waited_ms >= PATIENCE_MS)
@@ -353,7 +358,8 @@ static enum ingot_status add(struct emitter *emitter, struct ingot_bytes data,
     struct igt_json value;
     struct ingot_error detail = {0};
     if (data.data && igt_json_parse(data, &value, &detail) != INGOT_OK)
-        return ingot_error_set(err, INGOT_INVALID, "emit: the data is not JSON: %.200s", detail.message);
+        return ingot_error_set(err, INGOT_INVALID, "emit: the data is not JSON: %.200s",
+                               detail.message);
     if (!emitter->arena) {
         emitter->arena = igt_arena_create();
         emitter->events = emitter->arena ? igt_arena_array(emitter->arena, BATCH_EVENTS_MAX,

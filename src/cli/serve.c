@@ -40,14 +40,13 @@ int igt_verb_serve(const struct igt_cli *cli, int argc, char **argv)
     if (status) {
         igt_cli_print_error(&err);
         if (status == INGOT_NOT_FOUND)
-            fprintf(stderr,
-                    "A configuration says where events go. The smallest one:\n\n"
-                    "    destinations:\n"
-                    "      billing:\n"
-                    "        kind: http\n"
-                    "        url: https://billing.example/hook\n"
-                    "        events: [\"*\"]\n\n"
-                    "Write it to " CONFIG_DEFAULT ", or name a file with -c.\n");
+            fprintf(stderr, "A configuration says where events go. The smallest one:\n\n"
+                            "    destinations:\n"
+                            "      billing:\n"
+                            "        kind: http\n"
+                            "        url: https://billing.example/hook\n"
+                            "        events: [\"*\"]\n\n"
+                            "Write it to " CONFIG_DEFAULT ", or name a file with -c.\n");
         return IGT_EXIT_USAGE;
     }
     if (cli->store_given)

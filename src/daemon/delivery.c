@@ -6,6 +6,7 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -115,12 +116,12 @@ static const struct igt_config_destination *find_destination(const struct igt_co
 }
 
 /* An attempt that cannot even begin fails like any other, and is retried. */
-static void report_unreadable(struct igt_delivery_loop *loop, const struct igt_row_result *result)
+static void report_unstarted(struct igt_delivery_loop *loop, const struct igt_row_result *result,
+                             const char *reason)
 {
     struct igt_outcome outcome = {.kind = IGT_OUTCOME_FAILED, .retry_after_us = INGOT_NO_TIME};
     const struct igt_map_key key = {result->row.event_id, result->row.job};
-    snprintf(outcome.message, sizeof outcome.message, "the event could not be read: %.180s",
-             result->error ? result->error->message : "memory ran out");
+    snprintf(outcome.message, sizeof outcome.message, "the attempt could not begin: %.180s", reason);
     report(loop, &key, &outcome);
 }
 
@@ -134,7 +135,7 @@ static void start_attempt(struct igt_delivery_loop *loop, const struct igt_row_r
         attempt->delivery.body = igt_arena_copy(arena, result->body);
     if (!attempt || !attempt->delivery.body.data) {
         igt_arena_destroy(arena);
-        report_unreadable(loop, result);
+        report_unstarted(loop, result, result->error ? result->error->message : "memory ran out");
         return;
     }
     attempt->loop = loop;
@@ -144,11 +145,15 @@ static void start_attempt(struct igt_delivery_loop *loop, const struct igt_row_r
     attempt->delivery.attempt = result->row.attempt;
     ingot_ksuid_format(&result->row.event_id, attempt->delivery.event_id);
     ingot_ksuid_format(&result->job_id, attempt->delivery.job_id);
-    if (destination->kind == IGT_KIND_HTTP)
-        igt_http_deliver(loop->http, &destination->http, &attempt->delivery, delivered, attempt);
-    else
-        igt_command_deliver(loop->commands, &destination->command, &attempt->delivery, delivered,
-                            attempt);
+    enum ingot_status status =
+        destination->kind == IGT_KIND_HTTP
+            ? igt_http_deliver(loop->http, &destination->http, &attempt->delivery, delivered, attempt)
+            : igt_command_deliver(loop->commands, &destination->command, &attempt->delivery,
+                                  delivered, attempt);
+    if (status) {
+        igt_arena_destroy(arena);
+        report_unstarted(loop, result, "memory ran out");
+    }
 }
 
 /* ---- what comes from the journal ---------------------------------------- */

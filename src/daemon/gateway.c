@@ -51,6 +51,7 @@ struct exchange {
     enum body_form form;
     int refused;    /* answered already: what comes is dropped */
     int too_large;
+    size_t dropped; /* bytes behind the limit */
     int submitted;  /* the journal has decided it when the handler is called again */
 };
 
@@ -133,11 +134,9 @@ static enum MHD_Result answer_verdicts(struct exchange *exchange)
 static enum MHD_Result answer_failure(struct exchange *exchange, enum ingot_status status,
                                       struct ingot_error *err)
 {
-    unsigned code = MHD_HTTP_SERVICE_UNAVAILABLE;
+    unsigned code = err->status_code ? (unsigned)err->status_code : MHD_HTTP_SERVICE_UNAVAILABLE;
     if (status == INGOT_INVALID)
         code = MHD_HTTP_BAD_REQUEST;
-    else if (status == INGOT_RETRY && strstr(err->message, "disk is full"))
-        code = MHD_HTTP_INSUFFICIENT_STORAGE;
     return answer_error(exchange->connection, code, err, MHD_HTTP_HEADER_RETRY_AFTER, "1");
 }
 
@@ -391,17 +390,18 @@ static enum MHD_Result begin(struct exchange *exchange, const char *url, const c
     return exchange->request ? MHD_YES : MHD_NO;
 }
 
-static void take_bytes(struct exchange *exchange, const char *data, size_t size)
+/* Keeps a body up to the limit; somebody who goes on and on is cut off without an answer. */
+static enum MHD_Result take_bytes(struct exchange *exchange, const char *data, size_t size)
 {
     struct igt_buffer *body = &exchange->request->body;
-    if (exchange->too_large)
-        return;
-    if (size > IGT_BODY_BYTES_MAX - body->len) {
-        exchange->too_large = 1;
-        igt_buffer_fini(body);
-        return;
+    if (!exchange->too_large && size <= IGT_BODY_BYTES_MAX - body->len) {
+        igt_buffer_add(body, data, size);
+        return MHD_YES;
     }
-    igt_buffer_add(body, data, size);
+    exchange->too_large = 1;
+    igt_buffer_fini(body);
+    exchange->dropped += size;
+    return exchange->dropped <= IGT_BODY_BYTES_MAX ? MHD_YES : MHD_NO;
 }
 
 static enum MHD_Result handle(void *context, struct MHD_Connection *connection, const char *url,
@@ -423,10 +423,9 @@ static enum MHD_Result handle(void *context, struct MHD_Connection *connection, 
         return begin(exchange, url, method);
     }
     if (*size) {
-        if (!exchange->refused)
-            take_bytes(exchange, data, *size);
+        enum MHD_Result result = exchange->refused ? MHD_YES : take_bytes(exchange, data, *size);
         *size = 0;
-        return MHD_YES;
+        return result;
     }
     if (exchange->refused)
         return MHD_YES;

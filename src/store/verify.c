@@ -46,11 +46,19 @@ static void finish_event(struct verifier *verifier)
     verifier->job_count = 0;
 }
 
+/* Whether bytes are JSON; when memory runs out nothing is claimed, and the scan ends. */
+static int is_json(struct verifier *verifier, struct ingot_bytes text)
+{
+    struct igt_json value;
+    enum ingot_status status = igt_json_parse(text, &value, NULL);
+    verifier->no_memory |= status == INGOT_NOMEM;
+    return status != INGOT_INVALID;
+}
+
 static void check_payload(struct verifier *verifier, const ingot_ksuid *event_id, int64_t job,
                           struct ingot_bytes payload)
 {
-    struct igt_json value;
-    if (payload.data && igt_json_parse(payload, &value, NULL) != INGOT_OK)
+    if (payload.data && !is_json(verifier, payload))
         violation(verifier, "I1", event_id, job, -1,
                   "a payload is not JSON, and so is not what was accepted");
 }
@@ -110,7 +118,7 @@ static int on_event(void *context, const struct ingot_event *event)
     if (verifier->result.events % PROGRESS_EVENTS == 0 &&
         igt_progress(verifier->toolkit, verifier->result.events, 0))
         verifier->stopped = 1;
-    return verifier->stopped;
+    return verifier->stopped || verifier->no_memory;
 }
 
 static int on_damage(void *context, const ingot_ksuid *event_id, const char *message)
@@ -134,7 +142,11 @@ static const char *broken(const struct igt_fold *fold, const struct ingot_transi
         return "I8";
     if (row->state_before != fold->state)
         return "I6";
-    if (!igt_move_is_legal(row->state_before, row->state_after))
+    int has_due_time = row->due_us != INGOT_NO_TIME;
+    if (!igt_move_is_legal(row->state_before, row->state_after) ||
+        (row->state_after == INGOT_STATE_AWAITING && !has_due_time) ||
+        (row->state_after > INGOT_STATE_EXECUTING && has_due_time) ||
+        (row->seq > IGT_SEQ_MAX - IGT_SEQ_RESERVE && !igt_state_is_terminal(row->state_after)))
         return "I7";
     return row->state_after == INGOT_STATE_EXECUTING ? "I11" : "I9";
 }
@@ -142,7 +154,6 @@ static const char *broken(const struct igt_fold *fold, const struct ingot_transi
 static int on_transition(void *context, const struct ingot_transition *row)
 {
     struct verifier *verifier = context;
-    struct igt_json value;
     verifier->result.transitions++;
     int known =
         verifier->event_present && ingot_ksuid_compare(&row->event_id, &verifier->event_id) == 0;
@@ -157,7 +168,7 @@ static int on_transition(void *context, const struct ingot_transition *row)
     if (row->created_us < fold->created_us)
         violation(verifier, "I22", &row->event_id, row->job, row->seq,
                   "it was made before the one that it follows");
-    if (row->error.data && igt_json_parse(row->error, &value, NULL) != INGOT_OK)
+    if (row->error.data && !is_json(verifier, row->error))
         violation(verifier, "I17", &row->event_id, row->job, row->seq, "its error is not JSON");
     const char *invariant = broken(fold, row);
     const char *reason = igt_fold_apply(fold, row);
@@ -165,7 +176,7 @@ static int on_transition(void *context, const struct ingot_transition *row)
         violation(verifier, invariant, &row->event_id, row->job, row->seq, reason);
         igt_fold_from_latest(fold, row); /* go on from what is there */
     }
-    return 0;
+    return verifier->no_memory;
 }
 
 enum ingot_status ingot_store_verify(struct ingot_store *store, const struct ingot_toolkit *toolkit,

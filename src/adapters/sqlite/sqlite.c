@@ -85,6 +85,7 @@ enum ingot_status sqlite_failure(struct sqlite_store *store, struct ingot_error 
     enum ingot_status status = class_of(code);
     if (err) {
         err->native_code = code;
+        err->status_code = (code & 0xff) == SQLITE_FULL ? 507 : 0; /* Insufficient Storage */
         ingot_error_set(err, status, "store/sqlite: %s %s: %s", what, store->path,
                         (code & 0xff) == SQLITE_FULL ? "the disk is full"
                                                      : sqlite3_errmsg(store->db));

@@ -1,0 +1,268 @@
+/* A fresh store for each test, and short ways to fill it; see fixture.h. */
+#include "fixture.h"
+
+#include <ftw.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char *kind = "memory";
+
+void fixture_use(const char *name)
+{
+    kind = name;
+}
+
+int fixture_is_durable(void)
+{
+    return strcmp(kind, "memory") != 0;
+}
+
+static int64_t now_us(void *context)
+{
+    return ((struct fixture *)context)->now_us;
+}
+
+static void fill_random(void *context, void *out, size_t size)
+{
+    struct fixture *fixture = context;
+    for (size_t i = 0; i < size; i++)
+        ((unsigned char *)out)[i] = (unsigned char)(rand_r(&fixture->seed) >> 8);
+}
+
+enum ingot_status fixture_open(struct fixture *fixture, enum ingot_mode mode,
+                               struct ingot_store **ret_store, struct ingot_error *err)
+{
+    struct ingot_options options;
+    enum ingot_status status = ingot_options_from_url(fixture->url, &options, err);
+    options.mode = mode;
+    return status ? status : ingot_store_open(&options, &fixture->toolkit, ret_store, err);
+}
+
+int fixture_set_up(void **state)
+{
+    struct fixture *fixture = calloc(1, sizeof *fixture);
+    struct ingot_error err = {0};
+    snprintf(fixture->folder, sizeof fixture->folder, "/tmp/ingot-test-XXXXXX");
+    if (!mkdtemp(fixture->folder))
+        return -1;
+    snprintf(fixture->path, sizeof fixture->path, "%s/store.db", fixture->folder);
+    if (fixture_is_durable())
+        snprintf(fixture->url, sizeof fixture->url, "%s:%s", kind, fixture->path);
+    else
+        snprintf(fixture->url, sizeof fixture->url, "%s:", kind);
+    fixture->now_us = NOON_US;
+    fixture->seed = 1;
+    fixture->toolkit.context = fixture;
+    fixture->toolkit.now_us = now_us;
+    fixture->toolkit.random = fill_random;
+    ingot_ksuid_generator_init(&fixture->generator);
+    *state = fixture;
+    if (fixture_open(fixture, INGOT_MODE_WRITE, &fixture->store, &err) != INGOT_OK) {
+        print_error("%s\n", err.message);
+        return -1;
+    }
+    return 0;
+}
+
+static int remove_one(const char *path, const struct stat *file, int type, struct FTW *place)
+{
+    (void)file, (void)type, (void)place;
+    return remove(path);
+}
+
+int fixture_tear_down(void **state)
+{
+    struct fixture *fixture = *state;
+    ingot_store_close(fixture->store);
+    nftw(fixture->folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+    free(fixture);
+    return 0;
+}
+
+void fixture_reopen(struct fixture *fixture)
+{
+    struct ingot_error err = {0};
+    if (!fixture_is_durable())
+        return;
+    ingot_store_close(fixture->store);
+    fixture->store = NULL;
+    if (fixture_open(fixture, INGOT_MODE_WRITE, &fixture->store, &err) != INGOT_OK)
+        fail_msg("%s", err.message);
+}
+
+int fixture_sql(const struct fixture *fixture, const char *sql)
+{
+    sqlite3 *db = NULL;
+    char *message = NULL;
+    int code = sqlite3_open_v2(fixture->path, &db, SQLITE_OPEN_READWRITE, NULL);
+    if (code == SQLITE_OK) {
+        sqlite3_wal_autocheckpoint(db, 0);
+        sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+        sqlite3_exec(db, sql, NULL, NULL, &message);
+        code = sqlite3_extended_errcode(db);
+    }
+    if (message)
+        print_message("# %s\n", message);
+    sqlite3_free(message);
+    sqlite3_close(db);
+    return code;
+}
+
+const char *fixture_ask(const struct fixture *fixture, const char *sql)
+{
+    static char answer[1024];
+    sqlite3 *db = NULL;
+    sqlite3_stmt *statement = NULL;
+    assert_int_equal(sqlite3_open_v2(fixture->path, &db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
+    sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    if (sqlite3_prepare_v2(db, sql, -1, &statement, NULL) != SQLITE_OK)
+        fail_msg("%s: %s", sql, sqlite3_errmsg(db));
+    assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+    const unsigned char *text = sqlite3_column_text(statement, 0);
+    snprintf(answer, sizeof answer, "%s", text ? (const char *)text : "NULL");
+    sqlite3_finalize(statement);
+    sqlite3_close(db);
+    return answer;
+}
+
+ingot_ksuid fixture_id(struct fixture *fixture)
+{
+    ingot_ksuid id;
+    ingot_ksuid_generate(&fixture->generator, &fixture->toolkit, &id);
+    return id;
+}
+
+struct ingot_event fixture_event(struct fixture *fixture, struct ingot_job *jobs, size_t job_count)
+{
+    return (struct ingot_event){
+        .id = fixture_id(fixture),
+        .source = ingot_bytes_of("shop"),
+        .name = ingot_bytes_of("order.paid"),
+        .context = ingot_bytes_of("{\"ip\":\"::1\"}"),
+        .data = ingot_bytes_of("{\"order\": 7}"),
+        .sent_us = INGOT_NO_TIME,
+        .received_us = INGOT_NO_TIME,
+        .ingested_us = INGOT_NO_TIME,
+        .retired_us = INGOT_NO_TIME,
+        .jobs = jobs,
+        .job_count = job_count,
+    };
+}
+
+struct ingot_job fixture_job(struct fixture *fixture, const char *destination, const char *event)
+{
+    return (struct ingot_job){
+        .id = fixture_id(fixture),
+        .destination = ingot_bytes_of(destination),
+        .event = ingot_bytes_of(event),
+        .due_us = INGOT_NO_TIME,
+        .created_us = INGOT_NO_TIME,
+    };
+}
+
+void fixture_put(struct fixture *fixture, const struct ingot_event *event)
+{
+    struct ingot_event copy = *event;
+    struct ingot_queue queue = {&copy, 1};
+    enum ingot_verdict verdict = INGOT_PENDING;
+    struct ingot_error err = {0};
+    if (ingot_store_insert_queue(fixture->store, &fixture->toolkit, &queue, &verdict, &err))
+        fail_msg("%s: %s: %s", err.message, err.validations[0].path, err.validations[0].message);
+    assert_int_equal(verdict, INGOT_STORED);
+}
+
+ingot_ksuid fixture_put_one(struct fixture *fixture, const char *destination)
+{
+    struct ingot_job job = fixture_job(fixture, destination, "order.paid");
+    struct ingot_event event = fixture_event(fixture, &job, 1);
+    fixture_put(fixture, &event);
+    return event.id;
+}
+
+ingot_ksuid fixture_owner(char letter)
+{
+    ingot_ksuid owner = {.bytes = {0x17, (uint8_t)letter}};
+    return owner;
+}
+
+struct ingot_transition fixture_row(const ingot_ksuid *event_id, uint32_t job, uint32_t seq,
+                                    enum ingot_state before, enum ingot_state after,
+                                    uint16_t attempt)
+{
+    struct ingot_transition row = {
+        .event_id = *event_id,
+        .job = job,
+        .seq = seq,
+        .attempt = attempt,
+        .state_before = before,
+        .state_after = after,
+        .due_us = after == INGOT_STATE_AWAITING ? NOON_US + DAY_US : INGOT_NO_TIME,
+    };
+    if (before == INGOT_STATE_EXECUTING || after == INGOT_STATE_EXECUTING)
+        row.owner = fixture_owner('a');
+    return row;
+}
+
+enum ingot_verdict fixture_add(struct fixture *fixture, const struct ingot_transition *row)
+{
+    struct ingot_result result;
+    struct ingot_error err = {0};
+    if (ingot_store_add_transitions(fixture->store, &fixture->toolkit, row, 1, &result, &err))
+        fail_msg("%s", err.message);
+    if (result.verdict == INGOT_REFUSED)
+        print_message("# refused: %s\n", result.reason);
+    return result.verdict;
+}
+
+void fixture_walk(struct fixture *fixture, const ingot_ksuid *event_id, uint32_t job,
+                  const enum ingot_state *states)
+{
+    enum ingot_state before = INGOT_STATE_ACKNOWLEDGED;
+    uint16_t attempt = 0;
+    for (uint32_t i = 0; states[i] != INGOT_STATE_NONE; i++) {
+        if (states[i] == INGOT_STATE_EXECUTING)
+            attempt++;
+        struct ingot_transition row = fixture_row(event_id, job, i + 1, before, states[i], attempt);
+        assert_int_equal(fixture_add(fixture, &row), INGOT_STORED);
+        before = states[i];
+    }
+}
+
+enum ingot_state fixture_state(struct fixture *fixture, const ingot_ksuid *event_id, uint32_t job)
+{
+    struct ingot_page *page = NULL;
+    assert_int_equal(ingot_store_event(fixture->store, &fixture->toolkit, event_id, &page, NULL),
+                     INGOT_OK);
+    assert_true(job < page->events[0].job_count);
+    enum ingot_state state = page->events[0].jobs[job].latest.state_after;
+    ingot_page_destroy(page);
+    return state;
+}
+
+static void print_violation(void *context, const struct ingot_violation *violation)
+{
+    (void)context;
+    print_message("# %s %lld %lld: %s\n", violation->invariant, (long long)violation->job,
+                  (long long)violation->seq, violation->message);
+}
+
+struct ingot_verification fixture_verify(struct fixture *fixture)
+{
+    struct ingot_verification verification = {0};
+    struct ingot_error err = {0};
+    if (ingot_store_verify(fixture->store, &fixture->toolkit, print_violation, NULL, &verification,
+                           &err))
+        fail_msg("%s", err.message);
+    assert_int_equal(verification.violations, 0);
+    return verification;
+}
+
+void assert_validation(const struct ingot_error *err, const char *path, const char *message)
+{
+    assert_int_equal(err->validation_count, 1);
+    assert_string_equal(err->validations[0].path, path);
+    assert_string_equal(err->validations[0].message, message);
+}
