@@ -5,6 +5,7 @@
  */
 #include "json.h"
 
+#include "bytes.h"
 #include "limits.h"
 
 #include <stdarg.h>
@@ -91,23 +92,6 @@ static const char *skip_space(const char *at, const char *end)
 
 /* ---- strings ------------------------------------------------------------ */
 
-/* Bytes of the character at a byte of 0x80 or more (RFC 3629 section 4), 0 if it is none. */
-static size_t character_len(const char *text, const char *end)
-{
-    const unsigned char *at = (const unsigned char *)text;
-    size_t len = at[0] < 0xc2 ? 0 : at[0] < 0xe0 ? 2 : at[0] < 0xf0 ? 3 : at[0] < 0xf5 ? 4 : 0;
-    if (len == 0 || (size_t)(end - text) < len)
-        return 0;
-    unsigned least = at[0] == 0xe0 ? 0xa0 : at[0] == 0xf0 ? 0x90 : 0x80;
-    unsigned most = at[0] == 0xed ? 0x9f : at[0] == 0xf4 ? 0x8f : 0xbf;
-    if (at[1] < least || at[1] > most)
-        return 0;
-    for (size_t i = 2; i < len; i++)
-        if ((at[i] & 0xc0) != 0x80)
-            return 0;
-    return len;
-}
-
 /* Four hexadecimal digits, or -1. */
 static int32_t read_unit(const char *at, const char *end)
 {
@@ -178,7 +162,8 @@ static enum ingot_status scan_string(struct parser *parser)
             if (reason)
                 return fail(parser, parser->at, "%s", reason);
         } else if (c >= 0x80) {
-            len = character_len(parser->at, parser->end);
+            len = igt_character_len(
+                (struct ingot_bytes){parser->at, (size_t)(parser->end - parser->at)});
             if (len == 0)
                 return fail(parser, parser->at, "byte 0x%02x is not valid UTF-8", (unsigned)c);
         }
