@@ -62,7 +62,7 @@ int igt_cli_fail(const struct ingot_error *err);
  * and the wish of SIGINT and SIGTERM, once each, to come to an end.
  */
 struct igt_cli_progress {
-    const char *unit;          /* "events", or NULL for seconds only */
+    const char *unit;          /* "events", or NULL if nothing is counted */
     int64_t began_us, next_us; /* of the monotonic clock */
     uint64_t done;
     int width; /* of the line that stands there, else 0 */
@@ -142,7 +142,7 @@ struct igt_table;
 struct igt_table *igt_table_create(const struct igt_column *columns, size_t column_count);
 void igt_table_destroy(struct igt_table *table);
 
-/* Begins a row; cells follow from left to right. */
+/* Begins a row; cells follow from left to right. On a terminal a long text is cut. */
 void igt_table_row(struct igt_table *table);
 void igt_table_text(struct igt_table *table, struct ingot_bytes text);
 void igt_table_number(struct igt_table *table, uint64_t number);

@@ -5,10 +5,10 @@
 #include <stdio.h>
 
 static const struct igt_column columns[] = {
-    {"DESTINATION", IGT_ALIGN_CUT}, {"ACKNOWLEDGED", IGT_ALIGN_RIGHT},
-    {"AWAITING", IGT_ALIGN_RIGHT},  {"EXECUTING", IGT_ALIGN_RIGHT},
-    {"SUCCEEDED", IGT_ALIGN_RIGHT}, {"FAILED", IGT_ALIGN_RIGHT},
-    {"DISCARDED", IGT_ALIGN_RIGHT}, {"JOBS", IGT_ALIGN_RIGHT},
+    {"DESTINATION", IGT_ALIGN_LEFT}, {"ACKNOWLEDGED", IGT_ALIGN_RIGHT},
+    {"AWAITING", IGT_ALIGN_RIGHT},   {"EXECUTING", IGT_ALIGN_RIGHT},
+    {"SUCCEEDED", IGT_ALIGN_RIGHT},  {"FAILED", IGT_ALIGN_RIGHT},
+    {"DISCARDED", IGT_ALIGN_RIGHT},  {"JOBS", IGT_ALIGN_RIGHT},
 };
 
 static uint64_t sum(const struct ingot_destination_counts *counts)

@@ -24,6 +24,9 @@
 #define BATCH_EVENTS_MAX 1000
 #define BATCH_BYTES_MAX (4u << 20)
 
+/* Of the routes that a daemon publishes. */
+#define ROUTES_BYTES_MAX (1u << 20)
+
 /* A daemon that restarts, or another emit that holds the store, is waited for this long. */
 #define PATIENCE_MS 10000
 #define PAUSE_MS_MAX 500
@@ -39,9 +42,10 @@ struct emitter {
     struct igt_buffer answer;
     /* directly */
     struct ingot_store *store;
-    const char *config_path;
+    struct igt_config *config; /* of -c, or NULL: then the published routes count */
     struct igt_arena *routes_arena;
     struct igt_routes routes;
+    int no_way; /* the last failure was to find the daemon or to open the store */
     /* the batch that is being filled */
     struct igt_arena *arena;
     struct ingot_event *events;
@@ -224,33 +228,26 @@ static enum ingot_status send_to_store(struct emitter *emitter, struct ingot_err
     return status;
 }
 
-/* The routes: of the configuration that was named, else those that a daemon published. */
-static enum ingot_status load_routes(struct emitter *emitter, struct ingot_error *err)
+/* The routes of a configuration, before anything is opened. */
+static enum ingot_status load_config_routes(struct emitter *emitter, const char *path,
+                                            struct ingot_error *err)
 {
-    struct igt_buffer text = {0};
-    enum ingot_status status;
+    enum ingot_status status = igt_config_load(path, &emitter->config, err);
+    if (!status && igt_config_routes(emitter->config, &emitter->routes) != INGOT_OK)
+        status = ingot_error_set(err, INGOT_NOMEM, "emit: memory ran out");
+    return status;
+}
+
+/* The routes that a daemon published in the store. */
+static enum ingot_status load_published_routes(struct emitter *emitter, struct ingot_error *err)
+{
     emitter->routes_arena = igt_arena_create();
-    char *published =
-        emitter->routes_arena ? igt_arena_alloc(emitter->routes_arena, 1u << 20) : NULL;
-    if (!published)
+    char *text =
+        emitter->routes_arena ? igt_arena_alloc(emitter->routes_arena, ROUTES_BYTES_MAX + 1) : NULL;
+    if (!text)
         return ingot_error_set(err, INGOT_NOMEM, "emit: memory ran out");
-    if (emitter->config_path) {
-        struct igt_config *config = NULL;
-        struct igt_routes routes;
-        status = igt_config_load(emitter->config_path, &config, err);
-        if (status)
-            return status;
-        status = igt_config_routes(config, &routes);
-        if (!status)
-            igt_routes_encode(&text, &routes);
-        igt_config_destroy(config);
-        if (!status && !text.failed)
-            status = igt_routes_decode((struct ingot_bytes){text.data, text.len},
-                                       emitter->routes_arena, &emitter->routes, err);
-        igt_buffer_fini(&text);
-        return status;
-    }
-    status = ingot_store_routes(emitter->store, &emitter->cli->toolkit, published, 1u << 20, err);
+    enum ingot_status status =
+        ingot_store_routes(emitter->store, &emitter->cli->toolkit, text, ROUTES_BYTES_MAX + 1, err);
     if (status == INGOT_NOT_FOUND)
         return ingot_error_set(err, status,
                                "emit: nobody has said where events go: no daemon published its "
@@ -258,8 +255,7 @@ static enum ingot_status load_routes(struct emitter *emitter, struct ingot_error
                                "configuration with -c");
     if (status)
         return status;
-    return igt_routes_decode(ingot_bytes_of(published), emitter->routes_arena, &emitter->routes,
-                             err);
+    return igt_routes_decode(ingot_bytes_of(text), emitter->routes_arena, &emitter->routes, err);
 }
 
 /* ---- which way ---------------------------------------------------------- */
@@ -313,7 +309,7 @@ static enum ingot_status find_way(struct emitter *emitter, struct ingot_error *e
     struct ingot_options options = emitter->options;
     enum ingot_status status =
         ingot_store_open(&options, &emitter->cli->toolkit, &emitter->store, err);
-    return status ? status : load_routes(emitter, err);
+    return status || emitter->config ? status : load_published_routes(emitter, err);
 }
 
 static int may_pass(enum ingot_status status)
@@ -327,8 +323,11 @@ static enum ingot_status flush(struct emitter *emitter, struct ingot_error *err)
     enum ingot_status status = INGOT_OK;
     long pause_ms = 20;
     for (long waited_ms = 0;; waited_ms += pause_ms) {
-        if (!emitter->curl && !emitter->store)
+        emitter->no_way = 0;
+        if (!emitter->curl && !emitter->store) {
             status = find_way(emitter, err);
+            emitter->no_way = status != INGOT_OK;
+        }
         if (!status)
             status = emitter->curl ? send_to_daemon(emitter, err) : send_to_store(emitter, err);
         if (!may_pass(status) || waited_ms >= PATIENCE_MS)
@@ -478,12 +477,14 @@ static int run(struct emitter *emitter, const char *data, int lines)
     disconnect(emitter);
     igt_buffer_fini(&emitter->answer);
     igt_arena_destroy(emitter->arena);
+    igt_config_destroy(emitter->config);
     if (status && emitter->sent)
         fprintf(stderr, "%llu events were stored before the error\n",
                 (unsigned long long)(emitter->stored + emitter->already));
     if (status) {
         igt_cli_print_error(&err);
-        return status == INGOT_INVALID || status == INGOT_LIMIT ? IGT_EXIT_USAGE : IGT_EXIT_STORE;
+        int refused = status == INGOT_INVALID || status == INGOT_LIMIT;
+        return refused && !emitter->no_way ? IGT_EXIT_USAGE : IGT_EXIT_STORE;
     }
     print_summary(emitter);
     return emitter->conflicts ? IGT_EXIT_NOT_SO : IGT_EXIT_DONE;
@@ -499,7 +500,7 @@ int igt_verb_emit(const struct igt_cli *cli, int argc, char **argv)
                                             {0}};
     struct emitter emitter = {.cli = cli, .source = "cli"};
     struct ingot_error err = {0};
-    const char *data = NULL;
+    const char *data = NULL, *config_path = NULL;
     int option, lines = 0;
     while ((option = getopt_long(argc, argv, "s:d:c:", options, NULL)) != -1) {
         switch (option) {
@@ -510,7 +511,7 @@ int igt_verb_emit(const struct igt_cli *cli, int argc, char **argv)
             data = optarg;
             break;
         case 'c':
-            emitter.config_path = optarg;
+            config_path = optarg;
             break;
         case NDJSON:
             lines = 1;
@@ -524,7 +525,8 @@ int igt_verb_emit(const struct igt_cli *cli, int argc, char **argv)
     emitter.name = argv[optind];
     if (lines && !data)
         data = "-";
-    if (ingot_options_from_url(cli->store_url, &emitter.options, &err) != INGOT_OK) {
+    if (ingot_options_from_url(cli->store_url, &emitter.options, &err) != INGOT_OK ||
+        (config_path && load_config_routes(&emitter, config_path, &err) != INGOT_OK)) {
         igt_cli_print_error(&err);
         return IGT_EXIT_USAGE;
     }

@@ -27,9 +27,9 @@ struct search {
 };
 
 static const struct igt_column columns[] = {
-    {"EVENT", IGT_ALIGN_LEFT},      {"JOB", IGT_ALIGN_RIGHT},  {"NAME", IGT_ALIGN_CUT},
-    {"DESTINATION", IGT_ALIGN_CUT}, {"STATE", IGT_ALIGN_LEFT}, {"ATTEMPT", IGT_ALIGN_RIGHT},
-    {"DUE/SINCE", IGT_ALIGN_LEFT},  {"ERROR", IGT_ALIGN_CUT},
+    {"EVENT", IGT_ALIGN_LEFT},       {"JOB", IGT_ALIGN_RIGHT},  {"NAME", IGT_ALIGN_LEFT},
+    {"DESTINATION", IGT_ALIGN_LEFT}, {"STATE", IGT_ALIGN_LEFT}, {"ATTEMPT", IGT_ALIGN_RIGHT},
+    {"DUE/SINCE", IGT_ALIGN_LEFT},   {"ERROR", IGT_ALIGN_CUT},
 };
 
 /* ---- options ------------------------------------------------------------ */
@@ -223,7 +223,8 @@ static enum ingot_status step(struct search *search, int *ret_more, struct ingot
         return status;
     *ret_more = page->more;
     search->where.after = page->next;
-    igt_cli_progress_clear(&search->reader.progress);
+    if (page->job_count)
+        igt_cli_progress_clear(&search->reader.progress);
     status = search->form == IGT_FORM_JSON ? write_lines(search, page, err)
                                            : write_table(search, page, err);
     ingot_page_destroy(page);
@@ -240,7 +241,8 @@ static int run(struct search *search)
     igt_cli_close(&search->reader);
     if (status)
         return igt_cli_fail(&err);
-    fflush(stdout);
+    if (fflush(stdout) != 0 || ferror(stdout))
+        return IGT_EXIT_STORE; /* main says why */
     if (more)
         igt_cli_complain("these are %llu jobs, there may be more; see --limit",
                          (unsigned long long)search->found);

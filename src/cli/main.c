@@ -161,13 +161,13 @@ static int help(const struct igt_cli *cli, int argc, char **argv)
 
 /* ---- complaints --------------------------------------------------------- */
 
-/* Writes the line to standard error in one go, escaped. */
+/* Writes a line to standard error in one go, escaped. */
 static void write_line(const char *before, const char *text)
 {
     struct igt_buffer line = {0};
     igt_buffer_add_text(&line, before);
     igt_cli_add_text(&line, ingot_bytes_of(text), IGT_ALL_COLUMNS);
-    fprintf(stderr, "%s\n", line.failed ? before : line.data);
+    fprintf(stderr, "%s\n", line.failed ? "ingot: memory ran out" : line.data);
     igt_buffer_fini(&line);
 }
 
@@ -261,15 +261,15 @@ int igt_cli_progress(void *context, uint64_t done, uint64_t total)
     if (stop_signal || now_us < progress->next_us)
         return stop_signal;
     progress->next_us = now_us + PROGRESS_EVERY_US;
-    int len = 0;
-    if (progress->unit && total)
-        len = snprintf(line, sizeof line, "%llu of %llu %s, ", (unsigned long long)progress->done,
-                       (unsigned long long)total, progress->unit);
-    else if (progress->unit)
-        len = snprintf(line, sizeof line, "%llu %s, ", (unsigned long long)progress->done,
-                       progress->unit);
-    len += snprintf(line + len, sizeof line - (size_t)len, "%.0f s",
-                    igt_cli_progress_seconds(progress));
+    unsigned long long counted = progress->done, all = total;
+    int seconds = (int)igt_cli_progress_seconds(progress), len;
+    if (!progress->unit)
+        len = snprintf(line, sizeof line, "working, %d s", seconds);
+    else if (total)
+        len = snprintf(line, sizeof line, "%llu of %llu %s, %d s", counted, all, progress->unit,
+                       seconds);
+    else
+        len = snprintf(line, sizeof line, "%llu %s, %d s", counted, progress->unit, seconds);
     fprintf(stderr, "\r%-*s", progress->width, line);
     progress->width = len > progress->width ? len : progress->width;
     return 0;

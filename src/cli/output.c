@@ -17,8 +17,9 @@
 #include <unistd.h>
 #include <wchar.h>
 
-/* Of an error's message, in columns. */
+/* What is shown of an error's message; and of a cell, if on a terminal. */
 #define ERROR_COLUMNS 80
+#define CELL_COLUMNS 40
 
 #define CUT "..."
 
@@ -114,19 +115,32 @@ void igt_cli_add_time(struct igt_buffer *buffer, int64_t time_us)
                           civil.month, civil.day, civil.hour, civil.minute, civil.second);
 }
 
-void igt_cli_add_error(struct igt_buffer *buffer, struct ingot_bytes error)
+/* Which member of an error's object is its message; the error itself if none is. */
+static enum ingot_status find_message(struct ingot_bytes error, struct igt_arena *arena,
+                                      struct ingot_bytes *ret_message)
 {
     struct igt_json value, key, member;
-    struct igt_arena *arena = igt_arena_create();
     struct ingot_bytes message = error;
-    if (arena && error.data && igt_json_parse(error, &value, NULL) == INGOT_OK &&
-        value.kind == IGT_JSON_OBJECT) {
+    enum ingot_status status = igt_json_parse(error, &value, NULL);
+    if (!status && value.kind == IGT_JSON_OBJECT) {
         struct igt_json_walk walk = igt_json_walk(&value);
         while (igt_json_next(&walk, &key, &member))
             if (ingot_bytes_equal(key.raw, ingot_bytes_of("\"message\"")) &&
                 member.kind == IGT_JSON_STRING)
                 message = igt_json_text(&member, arena);
     }
+    if (status == INGOT_NOMEM || !message.data)
+        return INGOT_NOMEM;
+    *ret_message = message;
+    return INGOT_OK;
+}
+
+void igt_cli_add_error(struct igt_buffer *buffer, struct ingot_bytes error)
+{
+    struct igt_arena *arena = igt_arena_create();
+    struct ingot_bytes message = {NULL, 0};
+    if (!arena || (error.data && find_message(error, arena, &message) != INGOT_OK))
+        buffer->failed = 1;
     igt_cli_add_text(buffer, message, ERROR_COLUMNS);
     igt_arena_destroy(arena);
 }
@@ -172,6 +186,7 @@ struct igt_table {
     struct libscols_line *line; /* the row that is being filled */
     size_t column;              /* where its next cell goes */
     struct igt_buffer cell;
+    size_t cell_columns;
     int failed; /* memory ran out */
 };
 
@@ -185,6 +200,7 @@ struct igt_table *igt_table_create(const struct igt_column *columns, size_t colu
         igt_table_destroy(table);
         return NULL;
     }
+    table->cell_columns = igt_cli_columns() == IGT_ALL_COLUMNS ? IGT_ALL_COLUMNS : CELL_COLUMNS;
     /* igt_cli_add_text has escaped all; a second time would show it wrong. */
     scols_table_enable_noencoding(table->lines, 1);
     scols_table_enable_minout(table->lines, 1);
@@ -229,7 +245,7 @@ void igt_table_text(struct igt_table *table, struct ingot_bytes text)
 {
     if (!table)
         return;
-    igt_cli_add_text(&table->cell, text, IGT_ALL_COLUMNS);
+    igt_cli_add_text(&table->cell, text, table->cell_columns);
     end_cell(table);
 }
 

@@ -51,6 +51,12 @@ int igt_verb_serve(const struct igt_cli *cli, int argc, char **argv)
     }
     if (cli->store_given)
         config->store = cli->store_url;
+    struct ingot_options store;
+    if (ingot_options_from_url(config->store, &store, &err) != INGOT_OK) {
+        igt_config_destroy(config);
+        igt_cli_print_error(&err);
+        return IGT_EXIT_USAGE;
+    }
     status = igt_daemon_run(config, &toolkit, &err);
     igt_config_destroy(config);
     if (!status)

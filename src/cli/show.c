@@ -27,6 +27,7 @@ struct show {
     struct ingot_page *page; /* the event */
     uint32_t job;            /* the one to show, or ALL_JOBS */
     struct igt_buffer line;
+    int no_memory;
 };
 
 static const struct igt_column columns[] = {
@@ -104,17 +105,19 @@ static int parse_job_number(const char *text, uint32_t *ret_number)
     return 1;
 }
 
-/* What EVENT, JOB or EVENT/JOB names; job_id is none, and number ALL_JOBS, where it is not said. */
+/* What EVENT, JOB or EVENT/JOB names. */
 struct target {
-    ingot_ksuid id, job_id;
+    ingot_ksuid id;
+    int is_pair; /* then its job has that number, or if that is ALL_JOBS, that id */
     uint32_t number;
+    ingot_ksuid job_id;
 };
 
 static enum ingot_status parse_target(const char *name, struct target *ret_target,
                                       struct ingot_error *err)
 {
     const char *slash = strchr(name, '/');
-    struct target target = {.number = ALL_JOBS};
+    struct target target = {.number = ALL_JOBS, .is_pair = slash != NULL};
     enum ingot_status status = ingot_ksuid_parse(
         (struct ingot_bytes){name, slash ? (size_t)(slash - name) : strlen(name)}, &target.id, err);
     if (!status && slash && !parse_job_number(slash + 1, &target.number))
@@ -128,15 +131,14 @@ static enum ingot_status parse_target(const char *name, struct target *ret_targe
 static enum ingot_status read_target(struct show *show, const struct target *target,
                                      struct ingot_error *err)
 {
-    int is_pair = target->number != ALL_JOBS || !ingot_ksuid_is_none(&target->job_id);
     ingot_ksuid event_id = target->id;
     show->job = target->number;
     enum ingot_status status = read_event(show, &event_id, err);
-    if (status == INGOT_NOT_FOUND && !is_pair) {
+    if (status == INGOT_NOT_FOUND && !target->is_pair) {
         status = seek_job(show, &target->id, &event_id, err);
         return status ? status : read_event(show, &event_id, err);
     }
-    if (status || !is_pair)
+    if (status || !target->is_pair)
         return status;
     if (show->job == ALL_JOBS)
         show->job = number_of(show->page->events, &target->job_id);
@@ -152,6 +154,7 @@ static enum ingot_status read_target(struct show *show, const struct target *tar
 static void write_field(struct show *show, const char *name)
 {
     printf("%-*s%s\n", FIELD_WIDTH, name, show->line.len ? show->line.data : "");
+    show->no_memory |= show->line.failed;
     igt_buffer_reset(&show->line);
 }
 
@@ -351,6 +354,8 @@ static enum ingot_status show_event(struct show *show, struct ingot_error *err)
         is_first = 0;
         status = show_job(show, &event->jobs[i], err);
     }
+    if (!status && show->no_memory)
+        status = ingot_error_set(err, INGOT_NOMEM, "memory ran out while writing");
     if (!status && show->form == IGT_FORM_JSON) {
         igt_buffer_add_text(&show->line, "]}");
         status = igt_cli_write_json(&show->line, err);

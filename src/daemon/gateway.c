@@ -49,7 +49,7 @@ struct exchange {
     struct MHD_Connection *connection;
     struct igt_request *request;
     enum body_form form;
-    int refused;    /* answered already: what comes is dropped */
+    int refused; /* answered already: what comes is dropped */
     int too_large;
     size_t dropped; /* bytes behind the limit */
     int submitted;  /* the journal has decided it when the handler is called again */
@@ -68,6 +68,9 @@ static enum MHD_Result answer(struct MHD_Connection *connection, unsigned status
     MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
     if (header)
         MHD_add_response_header(response, header, value);
+    /* Where a request was not understood, what follows it may not be one. */
+    if (status / 100 == 4 && status != MHD_HTTP_CONFLICT)
+        MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
     enum MHD_Result result = MHD_queue_response(connection, status, response);
     MHD_destroy_response(response);
     return result;
@@ -101,7 +104,9 @@ refuse(struct MHD_Connection *connection, unsigned status, const char *header, c
 
 static const char *verdict_name(enum ingot_verdict verdict)
 {
-    return verdict == INGOT_STORED ? "stored" : verdict == INGOT_ALREADY ? "already there" : "conflict";
+    return verdict == INGOT_STORED    ? "stored"
+           : verdict == INGOT_ALREADY ? "already there"
+                                      : "conflict";
 }
 
 /* The ids, in the order in which the events came, and what became of each. */
@@ -125,7 +130,8 @@ static enum MHD_Result answer_verdicts(struct exchange *exchange)
     }
     igt_buffer_add_text(&body, "]}\n");
     enum MHD_Result result =
-        body.failed ? MHD_NO : answer(exchange->connection, status, body.data, body.len, NULL, NULL);
+        body.failed ? MHD_NO
+                    : answer(exchange->connection, status, body.data, body.len, NULL, NULL);
     igt_buffer_fini(&body);
     return result;
 }
@@ -144,7 +150,8 @@ static enum MHD_Result answer_failure(struct exchange *exchange, enum ingot_stat
 
 struct framing {
     unsigned content_lengths, transfer_encodings;
-    int control; /* a control byte in some name or value */
+    int control;  /* a control byte in some name or value */
+    int nameless; /* a header without a name */
 };
 
 static enum MHD_Result look_at_header(void *context, enum MHD_ValueKind kind, const char *name,
@@ -154,6 +161,7 @@ static enum MHD_Result look_at_header(void *context, enum MHD_ValueKind kind, co
     (void)kind;
     framing->content_lengths += strcasecmp(name, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0;
     framing->transfer_encodings += strcasecmp(name, MHD_HTTP_HEADER_TRANSFER_ENCODING) == 0;
+    framing->nameless |= name_len == 0;
     for (size_t i = 0; i < name_len; i++)
         framing->control |= (unsigned char)name[i] <= ' ' || name[i] == 0x7f;
     for (size_t i = 0; i < value_len; i++)
@@ -165,13 +173,15 @@ static enum MHD_Result look_at_header(void *context, enum MHD_ValueKind kind, co
 static const char *check_framing(struct MHD_Connection *connection)
 {
     struct framing framing = {0};
-    const char *encoding = MHD_lookup_connection_value(connection, MHD_HEADER_KIND,
-                                                       MHD_HTTP_HEADER_TRANSFER_ENCODING);
-    const char *length = MHD_lookup_connection_value(connection, MHD_HEADER_KIND,
-                                                     MHD_HTTP_HEADER_CONTENT_LENGTH);
+    const char *encoding =
+        MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_TRANSFER_ENCODING);
+    const char *length =
+        MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
     MHD_get_connection_values_n(connection, MHD_HEADER_KIND, look_at_header, &framing);
     if (framing.control)
         return "a header holds a control character";
+    if (framing.nameless)
+        return "a header has no name";
     if (framing.content_lengths > 1 || framing.transfer_encodings > 1)
         return "Content-Length or Transfer-Encoding is given twice";
     if (framing.content_lengths && framing.transfer_encodings)
@@ -214,7 +224,8 @@ static enum ingot_status add_event(struct exchange *exchange, const struct igt_j
     char path[48];
     snprintf(path, sizeof path, "Queue/Events[%zu]", request->event_count);
     if (request->event_count == IGT_REQUEST_EVENTS_MAX)
-        return ingot_error_set(err, INGOT_LIMIT, "a request holds at most %u events; send more of them",
+        return ingot_error_set(err, INGOT_LIMIT,
+                               "a request holds at most %u events; send more of them",
                                IGT_REQUEST_EVENTS_MAX);
     request->event_count++;
     enum ingot_status status =
@@ -302,6 +313,13 @@ static enum ingot_status read_events(struct exchange *exchange, struct ingot_err
     return status;
 }
 
+/* Paths are compared as they were sent: two spellings of one path are one too many. */
+static size_t leave_escaped(void *context, struct MHD_Connection *connection, char *text)
+{
+    (void)context, (void)connection;
+    return strlen(text);
+}
+
 /* ---- one exchange ------------------------------------------------------- */
 
 /* On the journal's thread: the handler is called again on the server's. */
@@ -321,6 +339,11 @@ static enum MHD_Result take_in(struct exchange *exchange)
         return refuse(connection, MHD_HTTP_CONTENT_TOO_LARGE, NULL, NULL,
                       "a request has at most %u bytes; send fewer events at a time",
                       IGT_BODY_BYTES_MAX);
+    const char *length =
+        MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
+    if (length && strtoull(length, NULL, 10) != exchange->request->body.len)
+        return refuse(connection, MHD_HTTP_BAD_REQUEST, NULL, NULL,
+                      "the body is not as long as Content-Length says");
     enum ingot_status status = read_events(exchange, &err);
     if (status == INGOT_NOMEM)
         return answer_failure(exchange, status, &err);
@@ -357,12 +380,11 @@ static enum MHD_Result begin(struct exchange *exchange, const char *url, const c
 {
     struct MHD_Connection *connection = exchange->connection;
     const char *reason = check_framing(connection);
-    const char *length = MHD_lookup_connection_value(connection, MHD_HEADER_KIND,
-                                                     MHD_HTTP_HEADER_CONTENT_LENGTH);
+    const char *length =
+        MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_CONTENT_LENGTH);
     exchange->refused = 1;
     if (reason)
-        return refuse(connection, MHD_HTTP_BAD_REQUEST, MHD_HTTP_HEADER_CONNECTION, "close", "%s",
-                      reason);
+        return refuse(connection, MHD_HTTP_BAD_REQUEST, NULL, NULL, "%s", reason);
     if (strcmp(url, PATH_HEALTH) == 0) {
         if (strcmp(method, MHD_HTTP_METHOD_GET) == 0 || strcmp(method, MHD_HTTP_METHOD_HEAD) == 0)
             return answer_health(exchange);
@@ -379,7 +401,7 @@ static enum MHD_Result begin(struct exchange *exchange, const char *url, const c
         return refuse(connection, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE, NULL, NULL,
                       "send Content-Type: application/json, or application/x-ndjson for lines");
     if (length && (strlen(length) > 10 || strtoull(length, NULL, 10) > IGT_BODY_BYTES_MAX))
-        return refuse(connection, MHD_HTTP_CONTENT_TOO_LARGE, MHD_HTTP_HEADER_CONNECTION, "close",
+        return refuse(connection, MHD_HTTP_CONTENT_TOO_LARGE, NULL, NULL,
                       "a request has at most %u bytes; send fewer events at a time",
                       IGT_BODY_BYTES_MAX);
     if (atomic_load(&exchange->gateway->closed))
@@ -475,8 +497,9 @@ static int parse_address(const char *host, uint16_t port, struct sockaddr_storag
     return 1;
 }
 
-enum ingot_status igt_gateway_start(const char *host, uint16_t port, const struct igt_routes *routes,
-                                    struct igt_journal *journal, const struct ingot_toolkit *toolkit,
+enum ingot_status igt_gateway_start(const char *host, uint16_t port,
+                                    const struct igt_routes *routes, struct igt_journal *journal,
+                                    const struct ingot_toolkit *toolkit,
                                     struct igt_gateway **ret_gateway, struct ingot_error *err)
 {
     struct sockaddr_storage address;
@@ -496,10 +519,11 @@ enum ingot_status igt_gateway_start(const char *host, uint16_t port, const struc
         flags |= MHD_USE_IPv6;
     gateway->daemon = MHD_start_daemon(
         flags, port, NULL, NULL, handle, gateway, MHD_OPTION_SOCK_ADDR, &address,
-        MHD_OPTION_NOTIFY_COMPLETED, completed, gateway, MHD_OPTION_CONNECTION_LIMIT,
-        IGT_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, IGT_CONNECTION_IDLE_S,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)IGT_CONNECTION_MEMORY_BYTES,
-        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_END);
+        MHD_OPTION_NOTIFY_COMPLETED, completed, gateway, MHD_OPTION_UNESCAPE_CALLBACK,
+        leave_escaped, NULL, MHD_OPTION_CONNECTION_LIMIT, IGT_CONNECTIONS_MAX,
+        MHD_OPTION_CONNECTION_TIMEOUT, IGT_CONNECTION_IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+        (size_t)IGT_CONNECTION_MEMORY_BYTES, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+        MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_END);
     if (!gateway->daemon) {
         int code = errno;
         igt_gateway_stop(gateway);
@@ -507,7 +531,8 @@ enum ingot_status igt_gateway_start(const char *host, uint16_t port, const struc
                                "gateway: could not listen on %s:%u: %s; choose another `listen`",
                                host, port, strerror(code));
     }
-    const union MHD_DaemonInfo *info = MHD_get_daemon_info(gateway->daemon, MHD_DAEMON_INFO_BIND_PORT);
+    const union MHD_DaemonInfo *info =
+        MHD_get_daemon_info(gateway->daemon, MHD_DAEMON_INFO_BIND_PORT);
     snprintf(gateway->address, sizeof gateway->address,
              address.ss_family == AF_INET6 ? "[%s]:%u" : "%s:%u", host, info ? info->port : port);
     *ret_gateway = gateway;

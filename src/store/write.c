@@ -467,14 +467,15 @@ static enum ingot_status add_event(struct ingot_store *store, const struct ingot
     struct ingot_page *page = NULL;
     if (how == INGOT_DELETE_FORCED && is_given(deletion, event_id))
         return INGOT_OK;
-    enum ingot_status status = ingot_store_event(store, toolkit, event_id, &page, err);
+    struct ingot_error why = {0}; /* err holds the complaints about the events before */
+    enum ingot_status status = ingot_store_event(store, toolkit, event_id, &page, &why);
     size_t live = 0;
-    if (status == INGOT_NOT_FOUND) {
-        ingot_error_clear(err);
+    if (status == INGOT_NOT_FOUND)
         return INGOT_OK;
-    }
-    if (status)
+    if (status) {
+        *err = why;
         return status;
+    }
     if (page->events[0].retired_us == INGOT_NO_TIME) {
         for (size_t i = 0; i < page->job_count && !status; i++) {
             const struct ingot_job *job = &page->events[0].jobs[i];

@@ -96,17 +96,13 @@ void fixture_reopen(struct fixture *fixture)
 int fixture_sql(const struct fixture *fixture, const char *sql)
 {
     sqlite3 *db = NULL;
-    char *message = NULL;
     int code = sqlite3_open_v2(fixture->path, &db, SQLITE_OPEN_READWRITE, NULL);
     if (code == SQLITE_OK) {
         sqlite3_wal_autocheckpoint(db, 0);
         sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-        sqlite3_exec(db, sql, NULL, NULL, &message);
+        sqlite3_exec(db, sql, NULL, NULL, NULL);
         code = sqlite3_extended_errcode(db);
     }
-    if (message)
-        print_message("# %s\n", message);
-    sqlite3_free(message);
     sqlite3_close(db);
     return code;
 }

@@ -183,10 +183,10 @@ class Answer:
 class Daemon(Process):
     """ingot serve."""
 
-    def __init__(self, lab, config, wrapper=(), **options):
+    def __init__(self, lab, config, wrapper=(), env=None, **options):
         self.lock_path = lab.store + "-lock"
         super().__init__(lab, "daemon", [*wrapper, INGOT, "serve", "-c", config],
-                         env=lab.environment(), **options)
+                         env=env or lab.environment(), **options)
 
     def ready(self):
         """Waits until it takes events in."""
@@ -253,7 +253,8 @@ class Lab:
     def environment(self, **more):
         inherited = {key: value for key, value in os.environ.items()
                      if not key.startswith("INGOT") and key != "http_proxy"}
-        return inherited | {"INGOT_STORE": f"sqlite:{self.store}", "TZ": "UTC", **more}
+        return inherited | {"INGOT_STORE": f"sqlite:{self.store}",
+                            "LC_ALL": "C.UTF-8", "TZ": "UTC", **more}
 
     def write(self, name, contents):
         path = self.path(name)
@@ -299,7 +300,7 @@ class Lab:
         self.config(destinations, **top)
         return self.launch().ready()
 
-    def run(self, *arguments, given=None, seconds=60, env=None, **options):
+    def run(self, *arguments, given=None, seconds=30, env=None, **options):
         """Runs a verb of ingot to its end."""
         result = subprocess.run([INGOT, *arguments], input=given, capture_output=True,
                                 timeout=seconds, cwd=self.folder, check=False,

@@ -22,18 +22,19 @@
 enum ingot_status sqlite_path(const char *connection, char *path, size_t size,
                               struct ingot_error *err)
 {
-    char *real = realpath(connection, NULL);
+    const char *slash = strrchr(connection, '/');
+    char *folder = slash ? strndup(connection, (size_t)(slash - connection) + 1) : strdup(".");
+    char *real = realpath(connection, NULL), *real_folder = folder ? realpath(folder, NULL) : NULL;
     int len;
-    if (real) {
+    if (real)
         len = snprintf(path, size, "%s", real);
-    } else if (connection[0] == '/') {
+    else if (real_folder) /* a file that is still to be made */
+        len = snprintf(path, size, "%s/%s", real_folder, slash ? slash + 1 : connection);
+    else
         len = snprintf(path, size, "%s", connection);
-    } else {
-        char *folder = getcwd(NULL, 0);
-        len = folder ? snprintf(path, size, "%s/%s", folder, connection) : -1;
-        free(folder);
-    }
+    free(folder);
     free(real);
+    free(real_folder);
     /* room for "-lock" and for what SQLite appends */
     if (len < 0 || (size_t)len + 16 > size)
         return ingot_error_set(err, INGOT_INVALID, "store/sqlite: the path %.100s is too long",

@@ -63,6 +63,7 @@ static enum ingot_status class_of(int code)
     case SQLITE_AUTH:
     case SQLITE_CANTOPEN:
         return INGOT_DENIED;
+    case SQLITE_ERROR: /* a table or column is not as our statements expect it */
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
         return INGOT_CORRUPT;
@@ -260,7 +261,9 @@ static enum ingot_status open_database(struct sqlite_store *store, enum ingot_mo
                                store->path);
     int flags =
         mode == INGOT_MODE_READ ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
-    if (sqlite3_open_v2(store->path, &store->db, flags | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK) {
+    /* A link that leads to no file yet would give the file a second path, and so a second lock. */
+    flags |= SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW;
+    if (sqlite3_open_v2(store->path, &store->db, flags, NULL) != SQLITE_OK) {
         if (!store->db)
             return sqlite_no_memory(err);
         return sqlite_failure(store, err, "could not open");
@@ -279,10 +282,14 @@ static enum ingot_status sqlite_open(void *handle, const struct ingot_options *o
                                      const struct ingot_toolkit *toolkit, struct ingot_error *err)
 {
     struct sqlite_store *store = handle;
+    struct stat file;
     (void)toolkit;
     store->lock_fd = -1;
     enum ingot_status status =
         sqlite_path(options->connection, store->path, sizeof store->path, err);
+    if (!status && stat(store->path, &file) == 0 && S_ISDIR(file.st_mode))
+        status = ingot_error_set(err, INGOT_DENIED,
+                                 "store/sqlite: %s is a folder; name a file in it", store->path);
     if (!status && options->mode == INGOT_MODE_WRITE)
         status = sqlite_lock(store, err);
     if (!status)

@@ -106,7 +106,7 @@ enum ingot_status sqlite_announce(void *handle, const char *address, struct ingo
 enum ingot_status sqlite_holder(const char *connection, struct ingot_holder *ret_holder,
                                 struct ingot_error *err);
 
-/* The absolute path of a connection string. */
+/* The path that a connection string comes to: one path for one file, so that it has one lock. */
 enum ingot_status sqlite_path(const char *connection, char *path, size_t size,
                               struct ingot_error *err);
 
