@@ -1,7 +1,7 @@
 #!/bin/sh
 # Cheap looks at the whole tree; prints TAP.
 set -u
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit
 number=0
 bad=0
 # report NAME OUTPUT: a check passes when it printed nothing

@@ -129,8 +129,8 @@ struct ingot_adapter {
 
     /** The stored transitions of one job ascending by seq: without the birth, without job_id. */
     enum ingot_status (*history)(void *handle, const struct ingot_toolkit *toolkit,
-                                 const ingot_ksuid *event_id, uint32_t job,
-                                 struct ingot_page *page, struct ingot_error *err);
+                                 const ingot_ksuid *event_id, uint32_t job, struct ingot_page *page,
+                                 struct ingot_error *err);
 
     /** Fills counts, with memory of the page. */
     enum ingot_status (*counts)(void *handle, const struct ingot_toolkit *toolkit,

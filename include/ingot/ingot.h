@@ -39,19 +39,19 @@ extern "C" {
 /** What a caller can do about a failure. */
 enum ingot_status {
     INGOT_OK = 0,
-    INGOT_RETRY = -1,        /**< transient; nothing happened; the same call may succeed later */
-    INGOT_UNKNOWN = -2,      /**< the commit was sent, no answer came: send the same commit again */
-    INGOT_LIMIT = -3,        /**< a limit of limits.h, named in the message, was exceeded */
-    INGOT_INVALID = -4,      /**< the input is not acceptable; see the error's validations */
-    INGOT_NOT_FOUND = -5,    /**< there is no such thing */
-    INGOT_UNSUPPORTED = -6,  /**< the adapter cannot do it */
-    INGOT_DENIED = -7,       /**< a right is missing (file permissions, grants) */
-    INGOT_CORRUPT = -8,      /**< the store holds something that Ingot did not write */
-    INGOT_NOMEM = -9,        /**< memory ran out */
-    INGOT_IO = -10,          /**< the disk or the connection failed; the handle is of no more use */
-    INGOT_CLOSED = -11,      /**< stopped on request, or used after the end */
-    INGOT_CONFLICT = -12,    /**< a commit that had to win whole did not; nothing was stored */
-    INGOT_HELD = -13         /**< another process has the store open for writing */
+    INGOT_RETRY = -1,       /**< transient; nothing happened; the same call may succeed later */
+    INGOT_UNKNOWN = -2,     /**< the commit was sent, no answer came: send the same commit again */
+    INGOT_LIMIT = -3,       /**< a limit of limits.h, named in the message, was exceeded */
+    INGOT_INVALID = -4,     /**< the input is not acceptable; see the error's validations */
+    INGOT_NOT_FOUND = -5,   /**< there is no such thing */
+    INGOT_UNSUPPORTED = -6, /**< the adapter cannot do it */
+    INGOT_DENIED = -7,      /**< a right is missing (file permissions, grants) */
+    INGOT_CORRUPT = -8,     /**< the store holds something that Ingot did not write */
+    INGOT_NOMEM = -9,       /**< memory ran out */
+    INGOT_IO = -10,         /**< the disk or the connection failed; the handle is of no more use */
+    INGOT_CLOSED = -11,     /**< stopped on request, or used after the end */
+    INGOT_CONFLICT = -12,   /**< a commit that had to win whole did not; nothing was stored */
+    INGOT_HELD = -13        /**< another process has the store open for writing */
 };
 
 /** At most this many validations are kept in an error; all are counted. */
@@ -69,11 +69,11 @@ struct ingot_validation {
  */
 struct ingot_error {
     enum ingot_status status;
-    int status_code;     /**< an HTTP status where one fits, else 0 */
-    int native_code;     /**< errno or the engine's extended code, else 0 */
-    char sqlstate[6];    /**< PostgreSQL's SQLSTATE, else "" */
-    char event_id[28];   /**< the event concerned, else "" */
-    char message[240];   /**< lower case after its prefix; names the thing and the next step */
+    int status_code;         /**< an HTTP status where one fits, else 0 */
+    int native_code;         /**< errno or the engine's extended code, else 0 */
+    char sqlstate[6];        /**< PostgreSQL's SQLSTATE, else "" */
+    char event_id[28];       /**< the event concerned, else "" */
+    char message[240];       /**< lower case after its prefix; names the thing and the next step */
     size_t validation_count; /**< may exceed INGOT_VALIDATIONS_MAX */
     struct ingot_validation validations[INGOT_VALIDATIONS_MAX];
 };
@@ -163,16 +163,16 @@ struct ingot_toolkit {
 
 /** Makes KSUIDs that only ever grow: seconds, a 6-byte counter, 10 random bytes. */
 struct ingot_ksuid_generator {
-    uint32_t seconds;  /**< never goes back */
-    uint64_t counter;  /**< 48 bits; begins at a random place in each second */
+    uint32_t seconds; /**< never goes back */
+    uint64_t counter; /**< 48 bits; begins at a random place in each second */
 };
 
 /** Readies a generator; no memory is allocated. */
 void ingot_ksuid_generator_init(struct ingot_ksuid_generator *generator);
 
 /** Makes the next id by the toolkit's clock and random numbers; ids of one generator strictly grow. */
-void ingot_ksuid_generate(struct ingot_ksuid_generator *generator, const struct ingot_toolkit *toolkit,
-                          ingot_ksuid *ret_id);
+void ingot_ksuid_generate(struct ingot_ksuid_generator *generator,
+                          const struct ingot_toolkit *toolkit, ingot_ksuid *ret_id);
 
 /** Makes an id for a job: the second of its event, then as ingot_ksuid_generate(). */
 void ingot_ksuid_generate_for(struct ingot_ksuid_generator *generator,
@@ -207,18 +207,18 @@ enum ingot_state ingot_state_parse(struct ingot_bytes name);
  * key, and inserting it is the only lock there is.
  */
 struct ingot_transition {
-    ingot_ksuid id;       /**< made by the store, never taken from the caller */
+    ingot_ksuid id; /**< made by the store, never taken from the caller */
     ingot_ksuid event_id;
-    ingot_ksuid job_id;   /**< filled by reads */
-    uint32_t job;         /**< the job's number within its event */
-    uint32_t seq;         /**< 0 the birth, then 1, 2, 3, … */
-    uint16_t attempt;     /**< 0 before the first run, n during and after the n-th */
+    ingot_ksuid job_id;            /**< filled by reads */
+    uint32_t job;                  /**< the job's number within its event */
+    uint32_t seq;                  /**< 0 the birth, then 1, 2, 3, … */
+    uint16_t attempt;              /**< 0 before the first run, n during and after the n-th */
     enum ingot_state state_before; /**< INGOT_STATE_NONE at the birth */
     enum ingot_state state_after;
-    ingot_ksuid owner;    /**< the process that made it; none for a birth */
-    int64_t due_us;       /**< of awaiting: when to run; of executing: end of its own lease, or none */
+    ingot_ksuid owner; /**< the process that made it; none for a birth */
+    int64_t due_us;    /**< of awaiting: when to run; of executing: end of its own lease, or none */
     struct ingot_bytes error; /**< JSON text (SEED row 48), or absent */
-    int64_t created_us;   /**< set by the store */
+    int64_t created_us;       /**< set by the store */
 };
 
 /** A job: one event to be delivered to one destination. */
@@ -231,8 +231,8 @@ struct ingot_job {
     struct ingot_bytes context; /**< JSON text, or absent: then the event's applies */
     struct ingot_bytes data;    /**< JSON text, or absent: then the event's applies */
     ingot_ksuid parent_job_id;  /**< none unless it follows from another job */
-    int64_t due_us;       /**< given: born awaiting until then; INGOT_NO_TIME: born acknowledged */
-    int64_t created_us;   /**< set by the store */
+    int64_t due_us;     /**< given: born awaiting until then; INGOT_NO_TIME: born acknowledged */
+    int64_t created_us; /**< set by the store */
     struct ingot_transition latest; /**< filled by reads: the one with the highest seq */
 };
 
@@ -259,12 +259,12 @@ struct ingot_queue {
 
 /** What became of a row that was to be inserted. */
 enum ingot_verdict {
-    INGOT_PENDING = 0,   /**< not decided: the commit did not return INGOT_OK */
+    INGOT_PENDING = 0, /**< not decided: the commit did not return INGOT_OK */
     INGOT_STORED = 1,
-    INGOT_ALREADY = 2,   /**< an event: there before, with the same bytes */
-    INGOT_MISMATCH = 3,  /**< an event: there before, with other bytes */
-    INGOT_LOST = 4,      /**< a transition: its number is taken; or what it hangs on was not stored */
-    INGOT_REFUSED = 5    /**< a transition or job: not legal; the reason says why */
+    INGOT_ALREADY = 2,  /**< an event: there before, with the same bytes */
+    INGOT_MISMATCH = 3, /**< an event: there before, with other bytes */
+    INGOT_LOST = 4,   /**< a transition: its number is taken; or what it hangs on was not stored */
+    INGOT_REFUSED = 5 /**< a transition or job: not legal; the reason says why */
 };
 
 /* ---- options and the store ---------------------------------------------- */
@@ -279,16 +279,20 @@ enum ingot_mode {
 
 /** Options for opening a store (SEED rows 39 to 47). Zero it, set size, then what is needed. */
 struct ingot_options {
-    size_t size;              /**< sizeof(struct ingot_options) */
-    const char *from;         /**< name of a built-in adapter, or of one in adapter_dir */
-    const struct ingot_adapter *load; /**< the caller's own adapter; wins over from; NULL after loading */
-    void *context;            /**< handed to the adapter; never stored nor printed */
-    const char *connection;   /**< to the adapter; never stored, logged or printed */
-    const char *adapter_dir;  /**< absolute folder of loadable adapters, or NULL */
+    size_t size;      /**< sizeof(struct ingot_options) */
+    const char *from; /**< name of a built-in adapter, or of one in adapter_dir */
+    /** the caller's own adapter; wins over from; NULL after loading */
+    const struct ingot_adapter *load;
+    void *context;           /**< handed to the adapter; never stored nor printed */
+    const char *connection;  /**< to the adapter; never stored, logged or printed */
+    const char *adapter_dir; /**< absolute folder of loadable adapters, or NULL */
     enum ingot_mode mode;
 };
 
-#define INGOT_OPTIONS_INIT {sizeof(struct ingot_options), 0, 0, 0, 0, 0, INGOT_MODE_WRITE}
+#define INGOT_OPTIONS_INIT                                                                         \
+    {                                                                                              \
+        sizeof(struct ingot_options), 0, 0, 0, 0, 0, INGOT_MODE_WRITE                              \
+    }
 
 /** The names of the built-in adapters, ended by NULL. */
 const char *const *ingot_available_adapters(void);
@@ -306,7 +310,8 @@ enum ingot_status ingot_options_from_url(const char *url, struct ingot_options *
  * A new store gets its schema; an older one is refused until it is migrated.
  * toolkit serves for the time of opening and is copied as the default for later calls.
  */
-enum ingot_status ingot_store_open(struct ingot_options *options, const struct ingot_toolkit *toolkit,
+enum ingot_status ingot_store_open(struct ingot_options *options,
+                                   const struct ingot_toolkit *toolkit,
                                    struct ingot_store **ret_store, struct ingot_error *err);
 
 /**
@@ -346,15 +351,17 @@ enum ingot_status ingot_store_insert_queue(struct ingot_store *store,
  * Adds jobs to events that are stored (SEED row 52), all or none; event_id
  * must be given, numbers are made. Events that are retired are refused.
  */
-enum ingot_status ingot_store_add_jobs(struct ingot_store *store, const struct ingot_toolkit *toolkit,
+enum ingot_status ingot_store_add_jobs(struct ingot_store *store,
+                                       const struct ingot_toolkit *toolkit,
                                        const struct ingot_job *jobs, size_t job_count,
                                        struct ingot_error *err);
 
 /** What became of one transition. */
 struct ingot_result {
     enum ingot_verdict verdict;
-    char reason[120];              /**< of INGOT_REFUSED, else "" */
-    struct ingot_transition taken; /**< of INGOT_LOST: the row that has the number, without its error */
+    char reason[120]; /**< of INGOT_REFUSED, else "" */
+    /** of INGOT_LOST: the row that has the number, without its error */
+    struct ingot_transition taken;
 };
 
 /**
@@ -362,12 +369,10 @@ struct ingot_result {
  * the transition its author knew: seq is never recomputed here. Fails as a
  * whole only when the store does; ret_results has one for each.
  */
-enum ingot_status ingot_store_add_transitions(struct ingot_store *store,
-                                              const struct ingot_toolkit *toolkit,
-                                              const struct ingot_transition *transitions,
-                                              size_t transition_count,
-                                              struct ingot_result *ret_results,
-                                              struct ingot_error *err);
+enum ingot_status
+ingot_store_add_transitions(struct ingot_store *store, const struct ingot_toolkit *toolkit,
+                            const struct ingot_transition *transitions, size_t transition_count,
+                            struct ingot_result *ret_results, struct ingot_error *err);
 
 enum ingot_delete {
     INGOT_DELETE_FINISHED = 0, /**< refuse events that have live jobs */
@@ -389,7 +394,7 @@ enum ingot_status ingot_store_delete(struct ingot_store *store, const struct ing
 /** A transition of a commit. */
 struct ingot_commit_transition {
     struct ingot_transition row;
-    size_t hangs_on;            /**< index of the transition that must be stored first, or INGOT_ALONE */
+    size_t hangs_on; /**< index of the transition that must be stored first, or INGOT_ALONE */
     enum ingot_verdict verdict; /**< out */
 };
 
@@ -407,8 +412,8 @@ struct ingot_commit_event {
 
 /** An added job of a commit. */
 struct ingot_commit_job {
-    struct ingot_job row;       /**< number is set when stored */
-    size_t hangs_on;            /**< index of a transition that must be stored first, or INGOT_ALONE */
+    struct ingot_job row; /**< number is set when stored */
+    size_t hangs_on;      /**< index of a transition that must be stored first, or INGOT_ALONE */
     enum ingot_verdict verdict; /**< out */
 };
 
@@ -470,8 +475,9 @@ struct ingot_cursor {
 #define INGOT_NO_LIMIT UINT32_MAX
 
 enum ingot_detail {
-    INGOT_DETAIL_ALL = 0,    /**< events and jobs with context and data */
-    INGOT_DETAIL_ROUTING = 1 /**< without context, data and errors: what a scheduler needs to plan */
+    INGOT_DETAIL_ALL = 0, /**< events and jobs with context and data */
+    INGOT_DETAIL_ROUTING =
+        1 /**< without context, data and errors: what a scheduler needs to plan */
 };
 
 /**
@@ -481,7 +487,8 @@ enum ingot_detail {
 struct ingot_where {
     const struct ingot_bytes *destinations_in;
     size_t destinations_in_count;
-    const struct ingot_bytes *events_in; /**< compared with the job's event: "*" finds wildcard jobs */
+    /** compared with the job's event: "*" finds wildcard jobs */
+    const struct ingot_bytes *events_in;
     size_t events_in_count;
     unsigned status_in;    /**< INGOT_STATE_BIT()s of the latest state */
     unsigned status_notin; /**< none of these */
@@ -495,12 +502,12 @@ struct ingot_where {
 struct ingot_page {
     struct ingot_event *events; /**< ascending by id, jobs ascending by number */
     size_t event_count;
-    size_t job_count;           /**< in all events */
+    size_t job_count;                     /**< in all events */
     struct ingot_transition *transitions; /**< of history */
     size_t transition_count;
-    struct ingot_cursor next;   /**< where to go on, if more */
-    int more;                   /**< whether rows behind next were not looked at */
-    struct igt_arena *arena;    /**< holds everything above */
+    struct ingot_cursor next; /**< where to go on, if more */
+    int more;                 /**< whether rows behind next were not looked at */
+    struct igt_arena *arena;  /**< holds everything above */
 };
 
 /** Frees a page; page may be NULL. */
@@ -522,7 +529,8 @@ enum ingot_status ingot_store_event(struct ingot_store *store, const struct ingo
                                     struct ingot_error *err);
 
 /** A job's whole chain, the birth first, as the page's transitions. */
-enum ingot_status ingot_store_history(struct ingot_store *store, const struct ingot_toolkit *toolkit,
+enum ingot_status ingot_store_history(struct ingot_store *store,
+                                      const struct ingot_toolkit *toolkit,
                                       const ingot_ksuid *event_id, uint32_t job,
                                       struct ingot_page **ret_page, struct ingot_error *err);
 
@@ -536,7 +544,8 @@ struct ingot_destination_counts {
 struct ingot_counts {
     uint64_t events;      /**< not retired */
     uint64_t transitions; /**< rows; births are not rows */
-    struct ingot_destination_counts *destinations; /**< ascending by name; jobs of events not retired */
+    /** ascending by name; jobs of events not retired */
+    struct ingot_destination_counts *destinations;
     size_t destination_count;
     struct igt_arena *arena;
 };
@@ -549,14 +558,14 @@ void ingot_counts_destroy(struct ingot_counts *counts);
 struct ingot_violation {
     const char *invariant; /**< "I5" */
     ingot_ksuid event_id;
-    int64_t job;           /**< -1 where it concerns the event */
-    int64_t seq;           /**< -1 where it concerns the job */
+    int64_t job; /**< -1 where it concerns the event */
+    int64_t seq; /**< -1 where it concerns the job */
     const char *message;
 };
 
 struct ingot_verification {
     uint64_t events, jobs, transitions;
-    uint64_t live;       /**< jobs without a terminal state */
+    uint64_t live; /**< jobs without a terminal state */
     uint64_t violations;
 };
 
@@ -614,12 +623,12 @@ enum ingot_migration_state {
 struct ingot_migration {
     uint64_t version; /**< 14 digits: YYYYMMDDHHMMSS, UTC */
     char name[64];
-    const char *up;   /**< SQL; NULL if AHEAD */
+    const char *up; /**< SQL; NULL if AHEAD */
     const char *down;
-    char up_sha256[65];   /**< hexadecimal */
+    char up_sha256[65]; /**< hexadecimal */
     char down_sha256[65];
     enum ingot_migration_state state;
-    int64_t applied_us;   /**< or INGOT_NO_TIME */
+    int64_t applied_us; /**< or INGOT_NO_TIME */
 };
 
 enum ingot_direction { INGOT_UP = 0, INGOT_DOWN = 1 };
@@ -633,7 +642,8 @@ enum ingot_status ingot_store_migrations(struct ingot_store *store,
                                          struct ingot_error *err);
 
 /** Runs one migration in one direction in a transaction, and inserts it in the ledger. */
-enum ingot_status ingot_store_migrate(struct ingot_store *store, const struct ingot_toolkit *toolkit,
+enum ingot_status ingot_store_migrate(struct ingot_store *store,
+                                      const struct ingot_toolkit *toolkit,
                                       const struct ingot_migration *migration,
                                       enum ingot_direction direction, struct ingot_error *err);
 

@@ -104,8 +104,9 @@ void igt_cli_close(struct igt_cli_reader *reader);
  * Appends text for a terminal: controls, what changes the direction or has no
  * width, what is not UTF-8, and in other locales all but ASCII as \xNN; white
  * space as a space. What is wider than columns is cut and ends in "...".
+ * Returns the columns that it takes.
  */
-void igt_cli_add_text(struct igt_buffer *buffer, struct ingot_bytes text, size_t columns);
+size_t igt_cli_add_text(struct igt_buffer *buffer, struct ingot_bytes text, size_t columns);
 
 /* Columns of the terminal that standard output is, or IGT_ALL_COLUMNS. */
 size_t igt_cli_columns(void);
@@ -113,8 +114,8 @@ size_t igt_cli_columns(void);
 /* Appends the time to the second, in UTC, or "-". */
 void igt_cli_add_time(struct igt_buffer *buffer, int64_t time_us);
 
-/* Appends the message of an error as transitions carry it, shortened. */
-void igt_cli_add_error(struct igt_buffer *buffer, struct ingot_bytes error);
+/* Appends the message of an error as transitions carry it, shortened; returns its columns. */
+size_t igt_cli_add_error(struct igt_buffer *buffer, struct ingot_bytes error);
 
 /*
  * Writes what the buffer holds of JSON to standard output, and resets it. As
@@ -122,6 +123,9 @@ void igt_cli_add_error(struct igt_buffer *buffer, struct ingot_bytes error);
  * what a terminal must not see becomes \uNNNN: the value is the same.
  */
 enum ingot_status igt_cli_write_json(struct igt_buffer *buffer, struct ingot_error *err);
+
+/* The same, and ends the line. */
+enum ingot_status igt_cli_write_json_line(struct igt_buffer *buffer, struct ingot_error *err);
 
 /* ---- tables ------------------------------------------------------------- */
 
@@ -138,7 +142,7 @@ struct igt_column {
 
 struct igt_table;
 
-/* NULL when memory ran out; the functions below take that, and print reports it. */
+/* At most 8 columns. NULL when memory ran out; the functions below take that, and print reports it. */
 struct igt_table *igt_table_create(const struct igt_column *columns, size_t column_count);
 void igt_table_destroy(struct igt_table *table);
 

@@ -78,8 +78,7 @@ static enum ingot_status write_json(const struct ingot_counts *counts, struct in
         igt_buffer_add_text(&line, "}");
     }
     igt_buffer_add_text(&line, "]}");
-    enum ingot_status status = igt_cli_write_json(&line, err);
-    putchar('\n');
+    enum ingot_status status = igt_cli_write_json_line(&line, err);
     igt_buffer_fini(&line);
     return status;
 }

@@ -168,9 +168,7 @@ static enum ingot_status write_event(struct search *search, const struct ingot_e
 {
     igt_event_encode(&search->line, event, IGT_PAYLOAD_INLINE);
     search->found += event->job_count;
-    enum ingot_status status = igt_cli_write_json(&search->line, err);
-    putchar('\n');
-    return status;
+    return igt_cli_write_json_line(&search->line, err);
 }
 
 /*

@@ -67,7 +67,7 @@ static const struct verb verbs[] = {
      igt_verb_find},
     {"show", "EVENT | JOB | EVENT/JOB", "show an event, or a job, with its whole history",
      "Ids have 27 characters; in EVENT/JOB the job can be its number as well.\n"
-     "The id alone does not find a job if a caller made it, or if its event is\n"
+     "The id alone may not find a job if a caller made its id, or its event is\n"
      "retired.\n"
      "\n"
      "example: ingot show 3JbBLfyN0vlQ6ZJBXPbDbYBDXm8/0\n",
@@ -220,16 +220,23 @@ static int64_t monotonic_us(void)
     return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
+/* Has the signal noted, and calls that wait interrupted; a second one ends the process at once. */
+static void heed(int number, struct sigaction *ret_before)
+{
+    const struct sigaction note = {.sa_handler = note_signal, .sa_flags = (int)SA_RESETHAND};
+    sigaction(number, &note, ret_before);
+    if (ret_before->sa_handler == SIG_IGN) /* as nohup and shells have it for the background */
+        sigaction(number, ret_before, NULL);
+}
+
 void igt_cli_progress_begin(struct igt_cli_progress *progress, const char *unit)
 {
-    /* Calls that wait are interrupted; a second signal ends the process at once. */
-    const struct sigaction note = {.sa_handler = note_signal, .sa_flags = (int)SA_RESETHAND};
     memset(progress, 0, sizeof *progress);
     progress->unit = unit;
     progress->began_us = monotonic_us();
     progress->next_us = isatty(STDERR_FILENO) ? progress->began_us + PROGRESS_AFTER_US : INT64_MAX;
-    sigaction(SIGINT, &note, &progress->int_before);
-    sigaction(SIGTERM, &note, &progress->term_before);
+    heed(SIGINT, &progress->int_before);
+    heed(SIGTERM, &progress->term_before);
 }
 
 void igt_cli_progress_clear(struct igt_cli_progress *progress)

@@ -61,8 +61,7 @@ static enum ingot_status write_json(const struct schema *schema, struct ingot_er
         igt_buffer_add_text(&line, "}");
     }
     igt_buffer_add_text(&line, "]}");
-    enum ingot_status status = igt_cli_write_json(&line, err);
-    putchar('\n');
+    enum ingot_status status = igt_cli_write_json_line(&line, err);
     igt_buffer_fini(&line);
     return status;
 }

@@ -8,6 +8,7 @@
 #include "core/instant.h"
 #include "core/json.h"
 
+#include <assert.h>
 #include <langinfo.h>
 #include <libsmartcols/libsmartcols.h>
 #include <stdio.h>
@@ -22,6 +23,8 @@
 #define CELL_COLUMNS 40
 
 #define CUT "..."
+
+#define COLUMNS_MAX 8
 
 /* ---- characters --------------------------------------------------------- */
 
@@ -77,22 +80,25 @@ static size_t add_character(struct igt_buffer *buffer, const uint8_t *at, size_t
     return 4 * (len ? len : 1);
 }
 
-void igt_cli_add_text(struct igt_buffer *buffer, struct ingot_bytes text, size_t columns)
+size_t igt_cli_add_text(struct igt_buffer *buffer, struct ingot_bytes text, size_t columns)
 {
     int is_utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
     const uint8_t *bytes = text.data;
-    size_t used = 0, cut = buffer->len; /* where CUT still fits behind */
+    size_t used = 0, cut = buffer->len, cut_used = 0; /* the last place where CUT fits behind */
     for (size_t i = 0, len; i < text.len; i += len ? len : 1) {
-        if (used + strlen(CUT) <= columns)
+        if (used + strlen(CUT) <= columns) {
             cut = buffer->len;
+            cut_used = used;
+        }
         len = igt_character_len((struct ingot_bytes){bytes + i, text.len - i});
         used += add_character(buffer, bytes + i, len, is_utf8);
         if (used > columns && !buffer->failed) {
             buffer->len = cut;
             igt_buffer_add_text(buffer, CUT);
-            return;
+            return cut_used + strlen(CUT);
         }
     }
+    return used;
 }
 
 size_t igt_cli_columns(void)
@@ -115,7 +121,7 @@ void igt_cli_add_time(struct igt_buffer *buffer, int64_t time_us)
                           civil.month, civil.day, civil.hour, civil.minute, civil.second);
 }
 
-/* Which member of an error's object is its message; the error itself if none is. */
+/* The text of the error's member "message"; the error itself if it has none. */
 static enum ingot_status find_message(struct ingot_bytes error, struct igt_arena *arena,
                                       struct ingot_bytes *ret_message)
 {
@@ -135,14 +141,15 @@ static enum ingot_status find_message(struct ingot_bytes error, struct igt_arena
     return INGOT_OK;
 }
 
-void igt_cli_add_error(struct igt_buffer *buffer, struct ingot_bytes error)
+size_t igt_cli_add_error(struct igt_buffer *buffer, struct ingot_bytes error)
 {
     struct igt_arena *arena = igt_arena_create();
     struct ingot_bytes message = {NULL, 0};
     if (!arena || (error.data && find_message(error, arena, &message) != INGOT_OK))
         buffer->failed = 1;
-    igt_cli_add_text(buffer, message, ERROR_COLUMNS);
+    size_t columns = igt_cli_add_text(buffer, message, ERROR_COLUMNS);
     igt_arena_destroy(arena);
+    return columns;
 }
 
 /* ---- JSON --------------------------------------------------------------- */
@@ -179,6 +186,14 @@ enum ingot_status igt_cli_write_json(struct igt_buffer *buffer, struct ingot_err
     return INGOT_OK;
 }
 
+enum ingot_status igt_cli_write_json_line(struct igt_buffer *buffer, struct ingot_error *err)
+{
+    enum ingot_status status = igt_cli_write_json(buffer, err);
+    if (!status)
+        putchar('\n');
+    return status;
+}
+
 /* ---- tables ------------------------------------------------------------- */
 
 struct igt_table {
@@ -186,12 +201,14 @@ struct igt_table {
     struct libscols_line *line; /* the row that is being filled */
     size_t column;              /* where its next cell goes */
     struct igt_buffer cell;
-    size_t cell_columns;
-    int failed; /* memory ran out */
+    size_t cell_columns;        /* what a cell may take */
+    size_t widths[COLUMNS_MAX]; /* what it must, so that it stands under what was printed */
+    int failed;                 /* memory ran out */
 };
 
 struct igt_table *igt_table_create(const struct igt_column *columns, size_t column_count)
 {
+    assert(column_count <= COLUMNS_MAX);
     struct igt_table *table = calloc(1, sizeof *table);
     if (!table)
         return NULL;
@@ -231,9 +248,12 @@ void igt_table_row(struct igt_table *table)
     table->column = 0;
 }
 
-/* Puts what stands in the buffer into the next cell. */
-static void end_cell(struct igt_table *table)
+/* Puts what stands in the buffer, and takes so many columns, into the next cell. */
+static void end_cell(struct igt_table *table, size_t columns)
 {
+    if (columns < table->widths[table->column])
+        igt_buffer_add_format(&table->cell, "%*s", (int)(table->widths[table->column] - columns),
+                              "");
     table->failed |= table->cell.failed;
     if (!table->failed && table->cell.len)
         table->failed |= scols_line_set_data(table->line, table->column, table->cell.data) != 0;
@@ -243,18 +263,17 @@ static void end_cell(struct igt_table *table)
 
 void igt_table_text(struct igt_table *table, struct ingot_bytes text)
 {
-    if (!table)
-        return;
-    igt_cli_add_text(&table->cell, text, table->cell_columns);
-    end_cell(table);
+    if (table)
+        end_cell(table, igt_cli_add_text(&table->cell, text, table->cell_columns));
 }
 
 void igt_table_number(struct igt_table *table, uint64_t number)
 {
     if (!table)
         return;
-    igt_buffer_add_format(&table->cell, "%llu", (unsigned long long)number);
-    end_cell(table);
+    igt_buffer_add_format(&table->cell, "%*llu", (int)table->widths[table->column],
+                          (unsigned long long)number);
+    end_cell(table, table->cell.len);
 }
 
 void igt_table_time(struct igt_table *table, int64_t time_us)
@@ -262,23 +281,22 @@ void igt_table_time(struct igt_table *table, int64_t time_us)
     if (!table)
         return;
     igt_cli_add_time(&table->cell, time_us);
-    end_cell(table);
+    end_cell(table, table->cell.len);
 }
 
 void igt_table_error(struct igt_table *table, struct ingot_bytes error)
 {
-    if (!table)
-        return;
-    igt_cli_add_error(&table->cell, error);
-    end_cell(table);
+    if (table)
+        end_cell(table, igt_cli_add_error(&table->cell, error));
 }
 
-/* What has been written decides how wide the next part is at least; the last column ends anywhere. */
-static void keep_widths(struct libscols_table *lines)
+/* The hints that libsmartcols takes give way to headings, so cells are padded. The last ends anywhere. */
+static void keep_widths(struct igt_table *table)
 {
-    for (size_t i = 0; i + 1 < scols_table_get_ncols(lines); i++) {
-        struct libscols_column *column = scols_table_get_column(lines, i);
-        scols_column_set_whint(column, (double)scols_column_get_width(column));
+    for (size_t i = 0; i + 1 < scols_table_get_ncols(table->lines); i++) {
+        size_t width = scols_column_get_width(scols_table_get_column(table->lines, i));
+        if (width > table->widths[i])
+            table->widths[i] = width;
     }
 }
 
@@ -286,7 +304,7 @@ enum ingot_status igt_table_print(struct igt_table *table, struct ingot_error *e
 {
     if (!table || table->failed || scols_print_table(table->lines) != 0)
         return ingot_error_set(err, INGOT_NOMEM, "memory ran out while writing a table");
-    keep_widths(table->lines);
+    keep_widths(table);
     scols_table_remove_lines(table->lines);
     scols_table_enable_noheadings(table->lines, 1);
     return INGOT_OK;

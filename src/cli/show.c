@@ -358,8 +358,7 @@ static enum ingot_status show_event(struct show *show, struct ingot_error *err)
         status = ingot_error_set(err, INGOT_NOMEM, "memory ran out while writing");
     if (!status && show->form == IGT_FORM_JSON) {
         igt_buffer_add_text(&show->line, "]}");
-        status = igt_cli_write_json(&show->line, err);
-        putchar('\n');
+        status = igt_cli_write_json_line(&show->line, err);
     }
     return status;
 }

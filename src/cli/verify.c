@@ -83,8 +83,7 @@ static enum ingot_status write_json(const struct check *check,
     igt_buffer_add(&line, check->line.data, check->line.len);
     igt_buffer_add_text(&line, "]}");
     line.failed |= check->line.failed;
-    enum ingot_status status = igt_cli_write_json(&line, err);
-    putchar('\n');
+    enum ingot_status status = igt_cli_write_json_line(&line, err);
     igt_buffer_fini(&line);
     return status;
 }

@@ -6,9 +6,12 @@
 #include <string.h>
 
 static const char *const names[] = {
-    [INGOT_STATE_ACKNOWLEDGED] = "acknowledged", [INGOT_STATE_AWAITING] = "awaiting",
-    [INGOT_STATE_EXECUTING] = "executing",       [INGOT_STATE_SUCCEEDED] = "succeeded",
-    [INGOT_STATE_FAILED] = "failed",             [INGOT_STATE_DISCARDED] = "discarded",
+    [INGOT_STATE_ACKNOWLEDGED] = "acknowledged",
+    [INGOT_STATE_AWAITING] = "awaiting",
+    [INGOT_STATE_EXECUTING] = "executing",
+    [INGOT_STATE_SUCCEEDED] = "succeeded",
+    [INGOT_STATE_FAILED] = "failed",
+    [INGOT_STATE_DISCARDED] = "discarded",
 };
 
 #define ACKNOWLEDGED INGOT_STATE_BIT(INGOT_STATE_ACKNOWLEDGED)
@@ -99,59 +102,87 @@ uint16_t igt_fold_claim_attempt(const struct igt_fold *fold)
     return (uint16_t)(fold->attempt + (fold->next_attempt == IGT_ATTEMPT_SAME ? 0 : 1));
 }
 
+/* The rules of a chain, each with the promise that it keeps. */
+static const struct igt_breach number = {"I5", "its number does not follow the latest one"},
+                               ended = {"I8", "nothing follows a terminal state"},
+                               before = {"I6", "its state before is not the job's state"},
+                               move = {"I7", "there is no such move"},
+                               reserve = {"I7",
+                                          "the chain is at its end and takes terminal moves only"},
+                               due_lacks = {"I7", "awaiting needs a due time"},
+                               due_given = {"I7", "only awaiting and executing have a due time"},
+                               nobody = {"I11", "a claim must name its owner"},
+                               extension = {"I11", "an extension keeps its attempt"},
+                               takeover = {"I11", "a takeover counts one attempt more"},
+                               given_back = {"I11", "a job that was given back keeps its attempt"},
+                               claim = {"I11", "a claim counts one attempt more"},
+                               attempt = {"I9", "its attempt is not the one of its claim"},
+                               owner = {"I9", "an outcome belongs to the owner of its claim"};
+
 /* A claim: by whoever comes first, with the number of its attempt. */
-static const char *check_claim(const struct igt_fold *fold, const struct ingot_transition *next)
+static const struct igt_breach *check_claim(const struct igt_fold *fold,
+                                            const struct ingot_transition *next)
 {
     int more = next->attempt == fold->attempt + 1u;
     int same = next->attempt == fold->attempt;
     if (ingot_ksuid_is_none(&next->owner))
-        return "a claim must name its owner";
+        return &nobody;
     if (fold->state == INGOT_STATE_EXECUTING) {
         if (ingot_ksuid_compare(&next->owner, &fold->owner) == 0)
-            return same ? NULL : "an extension keeps its attempt";
-        return more ? NULL : "a takeover counts one attempt more";
+            return same ? NULL : &extension;
+        return more ? NULL : &takeover;
     }
     if (fold->next_attempt == IGT_ATTEMPT_SAME)
-        return same ? NULL : "a job that was given back keeps its attempt";
+        return same ? NULL : &given_back;
     if (fold->next_attempt == IGT_ATTEMPT_EITHER && same)
         return NULL;
-    return more ? NULL : "a claim counts one attempt more";
+    return more ? NULL : &claim;
 }
 
 /* Any other step; what follows a claim comes from its owner, or from an operator who says why. */
-static const char *check_step(const struct igt_fold *fold, const struct ingot_transition *next)
+static const struct igt_breach *check_step(const struct igt_fold *fold,
+                                           const struct ingot_transition *next)
 {
     if (next->attempt != fold->attempt)
-        return "its attempt is not the one of its claim";
+        return &attempt;
     if (fold->state != INGOT_STATE_EXECUTING ||
         ingot_ksuid_compare(&next->owner, &fold->owner) == 0)
         return NULL;
     if (ingot_ksuid_is_none(&next->owner) && next->state_after == INGOT_STATE_DISCARDED &&
         next->error.data)
         return NULL;
-    return "an outcome belongs to the owner of its claim";
+    return &owner;
 }
 
-const char *igt_fold_apply(struct igt_fold *fold, const struct ingot_transition *next)
+/* What holds for every step, whoever makes it. */
+static const struct igt_breach *check_place(const struct igt_fold *fold,
+                                            const struct ingot_transition *next)
 {
+    int has_due_time = next->due_us != INGOT_NO_TIME;
+    int may_have_one =
+        next->state_after == INGOT_STATE_AWAITING || next->state_after == INGOT_STATE_EXECUTING;
     if (next->seq != fold->seq + 1)
-        return "its number does not follow the latest one";
+        return &number;
+    if (igt_state_is_terminal(fold->state))
+        return &ended;
     if (next->state_before != fold->state)
-        return "its state before is not the job's state";
+        return &before;
     if (!igt_move_is_legal(fold->state, next->state_after))
-        return igt_state_is_terminal(fold->state) ? "nothing follows a terminal state"
-                                                  : "there is no such move";
+        return &move;
     if (next->seq > IGT_SEQ_MAX - IGT_SEQ_RESERVE && !igt_state_is_terminal(next->state_after))
-        return "the chain is at its end and takes terminal moves only";
-    if (next->state_after == INGOT_STATE_AWAITING && next->due_us == INGOT_NO_TIME)
-        return "awaiting needs a due time";
-    if (next->state_after != INGOT_STATE_AWAITING && next->state_after != INGOT_STATE_EXECUTING &&
-        next->due_us != INGOT_NO_TIME)
-        return "only awaiting and executing have a due time";
-    const char *reason = next->state_after == INGOT_STATE_EXECUTING ? check_claim(fold, next)
-                                                                    : check_step(fold, next);
-    if (reason)
-        return reason;
-    take(fold, next, fold->next_attempt);
-    return NULL;
+        return &reserve;
+    if (next->state_after == INGOT_STATE_AWAITING && !has_due_time)
+        return &due_lacks;
+    return has_due_time && !may_have_one ? &due_given : NULL;
+}
+
+const struct igt_breach *igt_fold_apply(struct igt_fold *fold, const struct ingot_transition *next)
+{
+    const struct igt_breach *breach = check_place(fold, next);
+    if (!breach)
+        breach = next->state_after == INGOT_STATE_EXECUTING ? check_claim(fold, next)
+                                                            : check_step(fold, next);
+    if (!breach)
+        take(fold, next, fold->next_attempt);
+    return breach;
 }

@@ -36,13 +36,19 @@ void igt_fold_begin(struct igt_fold *fold, const struct ingot_transition *birth)
 /* The fold as far as one transition tells it. */
 void igt_fold_from_latest(struct igt_fold *fold, const struct ingot_transition *latest);
 
+/* What a transition breaks that may not follow: the promise of docs/invariants.md, and why. */
+struct igt_breach {
+    const char *invariant; /* "I5" */
+    const char *reason;
+};
+
 /*
- * Takes the next transition of the chain. Returns NULL, or the reason why it
- * may not follow; the fold is then unchanged. Checks number, state before, the
+ * Takes the next transition of the chain. Returns NULL, or what it breaks (a
+ * constant) if it may not follow; the fold is then unchanged. Checks number, state before, the
  * move, attempt, owner, due time, and the reserve at the end of a chain; not
  * the time, which is the database's affair.
  */
-const char *igt_fold_apply(struct igt_fold *fold, const struct ingot_transition *next);
+const struct igt_breach *igt_fold_apply(struct igt_fold *fold, const struct ingot_transition *next);
 
 /* The attempt that the next claim carries; EITHER counts as NEXT. */
 uint16_t igt_fold_claim_attempt(const struct igt_fold *fold);

@@ -91,9 +91,11 @@ static enum ingot_status read_duration(const struct igt_config_scope *scope,
 static enum ingot_status read_store(const struct igt_config_scope *scope,
                                     const struct igt_yaml *entry)
 {
-    if (!*entry->text || igt_config_has_control(entry->text))
-        return igt_config_refuse(scope, entry, entry, "must be a store's URL, such as %s",
-                                 IGT_CONFIG_STORE_DEFAULT);
+    struct ingot_options options;
+    if (igt_config_has_control(entry->text) ||
+        ingot_options_from_url(entry->text, &options, NULL) != INGOT_OK)
+        return igt_config_refuse(scope, entry, entry,
+                                 "must be a store's URL: sqlite:PATH or memory:");
     scope->config->store = entry->text;
     return INGOT_OK;
 }

@@ -60,7 +60,8 @@ static enum ingot_status start(struct daemon *daemon, struct ingot_error *err)
     const struct igt_journal_callbacks callbacks = {igt_delivery_take_results,
                                                     igt_delivery_take_failure, daemon->loop};
     if (!status)
-        status = igt_journal_start(daemon->store, daemon->toolkit, &callbacks, &daemon->journal, err);
+        status =
+            igt_journal_start(daemon->store, daemon->toolkit, &callbacks, &daemon->journal, err);
     if (!status)
         status = igt_gateway_start(config->listen_host, config->listen_port, &daemon->routes,
                                    daemon->journal, daemon->toolkit, &daemon->gateway, err);

@@ -52,7 +52,8 @@ struct attempt {
 /* ---- attempts ----------------------------------------------------------- */
 
 /* The outcome as the error of a transition, in the shape of SEED row 48. */
-static struct ingot_bytes describe(struct igt_delivery_loop *loop, const struct igt_outcome *outcome)
+static struct ingot_bytes describe(struct igt_delivery_loop *loop,
+                                   const struct igt_outcome *outcome)
 {
     struct igt_buffer text = {0};
     struct ingot_bytes copy = {NULL, 0};
@@ -121,7 +122,8 @@ static void report_unstarted(struct igt_delivery_loop *loop, const struct igt_ro
 {
     struct igt_outcome outcome = {.kind = IGT_OUTCOME_FAILED, .retry_after_us = INGOT_NO_TIME};
     const struct igt_map_key key = {result->row.event_id, result->row.job};
-    snprintf(outcome.message, sizeof outcome.message, "the attempt could not begin: %.180s", reason);
+    snprintf(outcome.message, sizeof outcome.message, "the attempt could not begin: %.180s",
+             reason);
     report(loop, &key, &outcome);
 }
 
@@ -145,11 +147,11 @@ static void start_attempt(struct igt_delivery_loop *loop, const struct igt_row_r
     attempt->delivery.attempt = result->row.attempt;
     ingot_ksuid_format(&result->row.event_id, attempt->delivery.event_id);
     ingot_ksuid_format(&result->job_id, attempt->delivery.job_id);
-    enum ingot_status status =
-        destination->kind == IGT_KIND_HTTP
-            ? igt_http_deliver(loop->http, &destination->http, &attempt->delivery, delivered, attempt)
-            : igt_command_deliver(loop->commands, &destination->command, &attempt->delivery,
-                                  delivered, attempt);
+    enum ingot_status status = destination->kind == IGT_KIND_HTTP
+                                   ? igt_http_deliver(loop->http, &destination->http,
+                                                      &attempt->delivery, delivered, attempt)
+                                   : igt_command_deliver(loop->commands, &destination->command,
+                                                         &attempt->delivery, delivered, attempt);
     if (status) {
         igt_arena_destroy(arena);
         report_unstarted(loop, result, "memory ran out");
@@ -344,7 +346,8 @@ enum ingot_status igt_delivery_recover(struct igt_delivery_loop *loop, struct in
                                        struct ingot_error *err)
 {
     const struct ingot_where all = {
-        .status_notin = INGOT_STATE_BIT(INGOT_STATE_SUCCEEDED) | INGOT_STATE_BIT(INGOT_STATE_DISCARDED),
+        .status_notin =
+            INGOT_STATE_BIT(INGOT_STATE_SUCCEEDED) | INGOT_STATE_BIT(INGOT_STATE_DISCARDED),
         .limit = IGT_FIND_PAGE_JOBS_MAX,
         .detail = INGOT_DETAIL_ROUTING,
     };
@@ -368,11 +371,13 @@ enum ingot_status igt_delivery_recover(struct igt_delivery_loop *loop, struct in
     }
     struct igt_scheduler_numbers numbers = igt_scheduler_numbers(loop->scheduler);
     if (numbers.nobodys)
-        igt_log(loop->toolkit, INGOT_WARN,
-                "event=unknown_destinations jobs=%llu hint=\"they wait until their destinations are "
-                "configured again; see ingot counts\"",
-                (unsigned long long)numbers.nobodys);
-    igt_log(loop->toolkit, INGOT_INFO, "event=recovered live=%llu", (unsigned long long)numbers.live);
+        igt_log(
+            loop->toolkit, INGOT_WARN,
+            "event=unknown_destinations jobs=%llu hint=\"they wait until their destinations are "
+            "configured again; see ingot counts\"",
+            (unsigned long long)numbers.nobodys);
+    igt_log(loop->toolkit, INGOT_INFO, "event=recovered live=%llu",
+            (unsigned long long)numbers.live);
     return INGOT_OK;
 }
 
@@ -387,7 +392,8 @@ static int make_plans(struct igt_delivery_loop *loop)
     for (size_t i = 0; i < config->destination_count; i++) {
         const struct igt_config_destination *from = &config->destinations[i];
         struct ingot_bytes *events = igt_arena_array(arena, from->event_count + 1, sizeof *events);
-        struct igt_policy *policies = igt_arena_array(arena, from->event_count + 1, sizeof *policies);
+        struct igt_policy *policies =
+            igt_arena_array(arena, from->event_count + 1, sizeof *policies);
         if (!events || !policies)
             return 0;
         policies[0] = from->policy;
@@ -438,7 +444,8 @@ enum ingot_status igt_delivery_create(const struct igt_config *config, const ing
     if (!start_uv(loop))
         status = ingot_error_set(err, INGOT_IO, "delivery: could not make an event loop");
     if (!status && make_plans(loop))
-        loop->scheduler = igt_scheduler_create(loop->plans, config->destination_count, owner, toolkit);
+        loop->scheduler =
+            igt_scheduler_create(loop->plans, config->destination_count, owner, toolkit);
     if (!status && !loop->scheduler)
         status = ingot_error_set(err, INGOT_NOMEM, "delivery: memory ran out");
     if (!status)

@@ -15,8 +15,9 @@ struct igt_gateway;
  * Listens on a numeric address; port 0 takes any free one. routes must live as
  * long as the gateway. INGOT_DENIED or INGOT_IO name the address.
  */
-enum ingot_status igt_gateway_start(const char *host, uint16_t port, const struct igt_routes *routes,
-                                    struct igt_journal *journal, const struct ingot_toolkit *toolkit,
+enum ingot_status igt_gateway_start(const char *host, uint16_t port,
+                                    const struct igt_routes *routes, struct igt_journal *journal,
+                                    const struct ingot_toolkit *toolkit,
                                     struct igt_gateway **ret_gateway, struct ingot_error *err);
 
 /* "127.0.0.1:8080", with the port that is in use. Valid until stop. */

@@ -198,7 +198,8 @@ static struct ingot_job *read_job(struct igt_journal *journal, struct igt_arena 
 {
     struct ingot_page *page = NULL;
     struct ingot_job *job = NULL;
-    if (ingot_store_event(journal->store, journal->toolkit, &key->event_id, &page, NULL) != INGOT_OK)
+    if (ingot_store_event(journal->store, journal->toolkit, &key->event_id, &page, NULL) !=
+        INGOT_OK)
         return NULL;
     if (key->job < page->job_count)
         job = igt_arena_alloc(arena, sizeof *job);
@@ -311,8 +312,8 @@ static enum ingot_status commit_apart(struct igt_journal *journal, struct share 
     for (struct igt_request *request = requests, *next; request; request = next) {
         next = request->next;
         request->next = NULL;
-        struct share alone = {.requests = request, .request_count = 1,
-                              .event_count = request->event_count};
+        struct share alone = {
+            .requests = request, .request_count = 1, .event_count = request->event_count};
         enum ingot_status outcome = commit_share(journal, &alone, err);
         if (outcome)
             reject_requests(&alone, outcome, err);
@@ -402,7 +403,8 @@ static int wait_for_work(struct igt_journal *journal)
 }
 
 /* A passing failure: requests are told, rows are kept for the next try. */
-static void back_off(struct igt_journal *journal, struct share *share, const struct ingot_error *err)
+static void back_off(struct igt_journal *journal, struct share *share,
+                     const struct ingot_error *err)
 {
     struct timespec until;
     if (journal->retry_ms == 0)

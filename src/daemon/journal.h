@@ -48,9 +48,9 @@ void igt_batch_destroy(struct igt_batch *batch);
 struct igt_row_result {
     struct ingot_transition row; /* its error is not valid any more */
     enum ingot_verdict verdict;
-    ingot_ksuid job_id;       /* of a claim that was stored: what is needed to deliver it */
+    ingot_ksuid job_id; /* of a claim that was stored: what is needed to deliver it */
     struct ingot_bytes destination;
-    struct ingot_bytes body;  /* absent if the event could not be read: error says why */
+    struct ingot_bytes body; /* absent if the event could not be read: error says why */
     struct ingot_error *error;
 };
 

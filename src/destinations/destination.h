@@ -39,16 +39,16 @@ struct igt_http_config {
     const char *url;
     const char *const *headers; /* "Name: value" */
     size_t header_count;
-    int64_t timeout_us;         /* for the whole attempt */
+    int64_t timeout_us; /* for the whole attempt */
     enum igt_addresses {
-        IGT_ADDRESSES_PUBLIC,   /* refuse private, loopback, link-local, … after resolution */
+        IGT_ADDRESSES_PUBLIC, /* refuse private, loopback, link-local, … after resolution */
         IGT_ADDRESSES_ANY
     } addresses;
 };
 
 struct igt_command_config {
-    const char *const *argv;    /* NULL-terminated; argv[0] is an absolute path */
-    const char *const *env;     /* "NAME=value", NULL-terminated; added to the minimal one */
+    const char *const *argv; /* NULL-terminated; argv[0] is an absolute path */
+    const char *const *env;  /* "NAME=value", NULL-terminated; added to the minimal one */
     int64_t timeout_us;
 };
 
@@ -73,16 +73,15 @@ void igt_http_client_destroy(struct igt_http_client *client);
  */
 enum ingot_status igt_http_deliver(struct igt_http_client *client,
                                    const struct igt_http_config *config,
-                                   const struct igt_delivery *delivery,
-                                   igt_delivered_fn *delivered, void *context);
+                                   const struct igt_delivery *delivery, igt_delivered_fn *delivered,
+                                   void *context);
 
 /* Cancels every attempt that runs; each is reported as CANCELLED, after this returned. */
 void igt_http_cancel_all(struct igt_http_client *client);
 
 /* All commands of a loop. */
 struct igt_command_runner;
-enum ingot_status igt_command_runner_create(uv_loop_t *loop,
-                                            struct igt_command_runner **ret_runner,
+enum ingot_status igt_command_runner_create(uv_loop_t *loop, struct igt_command_runner **ret_runner,
                                             struct ingot_error *err);
 /*
  * Kills what runs, reports it as CANCELLED, then frees; the loop must run until

@@ -22,19 +22,19 @@ enum phase {
 struct live {
     struct igt_map_key key;
     uint32_t seq;
-    int64_t due_us;     /* while it waits */
-    uint32_t place;     /* in the heap */
+    int64_t due_us; /* while it waits */
+    uint32_t place; /* in the heap */
     uint16_t attempt;
     uint16_t plan, policy;
-    uint8_t state;      /* enum ingot_state */
-    uint8_t phase;      /* enum phase */
+    uint8_t state;        /* enum ingot_state */
+    uint8_t phase;        /* enum phase */
     uint8_t next_attempt; /* enum igt_next_attempt */
 };
 
 struct destination {
     const struct igt_plan *plan;
     struct igt_heap waiting;
-    uint32_t busy;        /* claims and attempts under way */
+    uint32_t busy;         /* claims and attempts under way */
     int64_t held_until_us; /* it asked us to stay away until then */
 };
 
@@ -273,7 +273,8 @@ static int reserve(struct igt_rows *rows, size_t count)
 
 /* Appends a row at its place in the chain; there is room. Returns its index. */
 static size_t append(struct igt_scheduler *scheduler, struct igt_rows *rows, const struct live *job,
-                     uint32_t seq, uint16_t attempt, enum ingot_state before, enum ingot_state after)
+                     uint32_t seq, uint16_t attempt, enum ingot_state before,
+                     enum ingot_state after)
 {
     rows->rows[rows->count] = (struct ingot_commit_transition){
         .row = {.event_id = job->key.event_id,
@@ -292,7 +293,8 @@ static size_t append(struct igt_scheduler *scheduler, struct igt_rows *rows, con
 
 static const char cut_off[] =
     "{\"message\":\"the last attempt was cut off: its owner died, and no retry remains\"}";
-static const char chain_full[] = "{\"message\":\"the chain is at its end: no further attempt fits\"}";
+static const char chain_full[] =
+    "{\"message\":\"the chain is at its end: no further attempt fits\"}";
 
 /* What ends a job before it is claimed, or NULL. */
 static const char *why_not(struct igt_scheduler *scheduler, const struct live *job,
@@ -367,16 +369,16 @@ static void append_failure(struct igt_scheduler *scheduler, struct live *job,
     /* retries_max runs may follow the first */
     enum ingot_state after =
         job->attempt > policy->retries_max ? INGOT_STATE_DISCARDED : INGOT_STATE_FAILED;
-    size_t fact = append(scheduler, rows, job, job->seq + 1, job->attempt, INGOT_STATE_EXECUTING,
-                         after);
+    size_t fact =
+        append(scheduler, rows, job, job->seq + 1, job->attempt, INGOT_STATE_EXECUTING, after);
     rows->rows[fact].row.error = error;
     if (after == INGOT_STATE_DISCARDED)
         return;
     size_t decision = append(scheduler, rows, job, job->seq + 2, job->attempt, INGOT_STATE_FAILED,
                              INGOT_STATE_AWAITING);
     rows->rows[decision].hangs_on = fact;
-    rows->rows[decision].row.due_us = igt_policy_retry_at(policy, job->attempt, now_us,
-                                                          retry_after_us, random_share(scheduler));
+    rows->rows[decision].row.due_us =
+        igt_policy_retry_at(policy, job->attempt, now_us, retry_after_us, random_share(scheduler));
 }
 
 /* Appends the outcome of a running attempt; there is room. */
@@ -418,8 +420,8 @@ void igt_scheduler_report(struct igt_scheduler *scheduler, const struct igt_map_
 }
 
 /* A claim that was stored: run it, or give it back if we are about to end. */
-static enum igt_next claim_stored(struct igt_scheduler *scheduler, struct live *job,
-                                  int64_t now_us, struct igt_rows *rows)
+static enum igt_next claim_stored(struct igt_scheduler *scheduler, struct live *job, int64_t now_us,
+                                  struct igt_rows *rows)
 {
     scheduler->numbers.running++;
     job->phase = RUNNING;
@@ -436,8 +438,8 @@ static void count_outcome(struct igt_scheduler *scheduler, const struct ingot_tr
     scheduler->numbers.succeeded += row->state_after == INGOT_STATE_SUCCEEDED;
     scheduler->numbers.failed += row->state_after == INGOT_STATE_FAILED;
     scheduler->numbers.discarded += row->state_after == INGOT_STATE_DISCARDED;
-    scheduler->numbers.given_back += row->state_after == INGOT_STATE_AWAITING &&
-                                     row->state_before == INGOT_STATE_EXECUTING;
+    scheduler->numbers.given_back +=
+        row->state_after == INGOT_STATE_AWAITING && row->state_before == INGOT_STATE_EXECUTING;
 }
 
 /* Somebody else wrote the number: what memory held is wrong. */

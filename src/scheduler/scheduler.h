@@ -19,15 +19,17 @@
 /* One destination as the scheduler sees it. Borrowed for the scheduler's life. */
 struct igt_plan {
     struct ingot_bytes name;
-    uint32_t concurrency;              /* attempts at the same time */
-    const struct ingot_bytes *events;  /* those with a policy of their own; may be "*" */
-    const struct igt_policy *policies; /* policies[0] is the destination's, policies[i + 1] of events[i] */
+    uint32_t concurrency;             /* attempts at the same time */
+    const struct ingot_bytes *events; /* those with a policy of their own; may be "*" */
+    /* policies[0] is the destination's, policies[i + 1] of events[i] */
+    const struct igt_policy *policies;
     size_t event_count;
 };
 
 /* Rows to insert, in the order in which they hang on each other. Zero-initialise; fini frees. */
 struct igt_rows {
-    struct ingot_commit_transition *rows; /* their error bytes are borrowed, see igt_scheduler_report */
+    /* their error bytes are borrowed, see igt_scheduler_report */
+    struct ingot_commit_transition *rows;
     size_t count, size;
     int failed; /* memory ran out while a row was added */
 };
@@ -56,9 +58,9 @@ enum igt_sight {
 };
 
 struct igt_scheduler_numbers {
-    uint64_t live;     /* jobs in memory */
-    uint64_t running;  /* attempts that run */
-    uint64_t nobodys;  /* sightings of destinations that are not configured */
+    uint64_t live;    /* jobs in memory */
+    uint64_t running; /* attempts that run */
+    uint64_t nobodys; /* sightings of destinations that are not configured */
     uint64_t claims, claims_lost, succeeded, failed, discarded, given_back, taken_over;
 };
 

@@ -6,7 +6,6 @@
 #include "store.h"
 
 #include "core/json.h"
-#include "core/limits.h"
 #include "core/state.h"
 #include "core/toolkit.h"
 
@@ -133,24 +132,6 @@ static int on_damage(void *context, const ingot_ksuid *event_id, const char *mes
     return 0;
 }
 
-/* Which promise a row breaks that may not follow its fold. */
-static const char *broken(const struct igt_fold *fold, const struct ingot_transition *row)
-{
-    if (row->seq != fold->seq + 1)
-        return "I5";
-    if (igt_state_is_terminal(fold->state))
-        return "I8";
-    if (row->state_before != fold->state)
-        return "I6";
-    int has_due_time = row->due_us != INGOT_NO_TIME;
-    if (!igt_move_is_legal(row->state_before, row->state_after) ||
-        (row->state_after == INGOT_STATE_AWAITING && !has_due_time) ||
-        (row->state_after > INGOT_STATE_EXECUTING && has_due_time) ||
-        (row->seq > IGT_SEQ_MAX - IGT_SEQ_RESERVE && !igt_state_is_terminal(row->state_after)))
-        return "I7";
-    return row->state_after == INGOT_STATE_EXECUTING ? "I11" : "I9";
-}
-
 static int on_transition(void *context, const struct ingot_transition *row)
 {
     struct verifier *verifier = context;
@@ -170,10 +151,9 @@ static int on_transition(void *context, const struct ingot_transition *row)
                   "it was made before the one that it follows");
     if (row->error.data && !is_json(verifier, row->error))
         violation(verifier, "I17", &row->event_id, row->job, row->seq, "its error is not JSON");
-    const char *invariant = broken(fold, row);
-    const char *reason = igt_fold_apply(fold, row);
-    if (reason) {
-        violation(verifier, invariant, &row->event_id, row->job, row->seq, reason);
+    const struct igt_breach *breach = igt_fold_apply(fold, row);
+    if (breach) {
+        violation(verifier, breach->invariant, &row->event_id, row->job, row->seq, breach->reason);
         igt_fold_from_latest(fold, row); /* go on from what is there */
     }
     return verifier->no_memory;

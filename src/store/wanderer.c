@@ -14,19 +14,21 @@
 
 #define LEDGER_ROWS_MAX 1024
 
-static void hash(const char *text, char hexadecimal[65])
+/* 0 when memory ran out. */
+static int hash(const char *text, char hexadecimal[65])
 {
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned len = 0;
-    hexadecimal[0] = '\0';
-    if (!EVP_Digest(text, strlen(text), digest, &len, EVP_sha256(), NULL))
-        return;
-    for (unsigned i = 0; i < len && i < 32; i++)
+    if (!EVP_Digest(text, strlen(text), digest, &len, EVP_sha256(), NULL) || len != 32)
+        return 0;
+    for (unsigned i = 0; i < len; i++)
         snprintf(hexadecimal + (size_t)2 * i, 3, "%02x", digest[i]);
+    return 1;
 }
 
-/* The migrations that the program carries. */
-static size_t carried(const struct ingot_store *store, struct ingot_migration *migrations)
+/* The migrations that the program carries; 0 when memory ran out. */
+static int carried(const struct ingot_store *store, struct ingot_migration *migrations,
+                   size_t *ret_count)
 {
     size_t count = 0;
     const struct ingot_adapter_migration *all =
@@ -40,10 +42,12 @@ static size_t carried(const struct ingot_store *store, struct ingot_migration *m
             .applied_us = INGOT_NO_TIME,
         };
         snprintf(migrations[i].name, sizeof migrations[i].name, "%s", all[i].name);
-        hash(all[i].up, migrations[i].up_sha256);
-        hash(all[i].down, migrations[i].down_sha256);
+        if (!hash(all[i].up, migrations[i].up_sha256) ||
+            !hash(all[i].down, migrations[i].down_sha256))
+            return 0;
     }
-    return count;
+    *ret_count = count;
+    return 1;
 }
 
 /* Applies one row of the ledger to the list; a version that is not there is ahead of the program. */
@@ -86,10 +90,12 @@ enum ingot_status ingot_store_migrations(struct ingot_store *store,
 {
     (void)toolkit;
     ingot_error_clear(err);
-    size_t count = carried(store, ret_migrations), rows = LEDGER_ROWS_MAX, kept = 0;
+    size_t count = 0, rows = LEDGER_ROWS_MAX, kept = 0;
     struct ingot_ledger_row *ledger = calloc(rows, sizeof *ledger);
-    if (!ledger)
+    if (!ledger || !carried(store, ret_migrations, &count)) {
+        free(ledger);
         return ingot_error_set(err, INGOT_NOMEM, "store: memory ran out");
+    }
     enum ingot_status status = INGOT_OK;
     if (store->adapter->ledger) {
         pthread_mutex_lock(&store->lock);

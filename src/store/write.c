@@ -350,8 +350,10 @@ static enum ingot_status judge(struct ingot_store *store, const struct ingot_too
     } else if (!status && !reason) {
         status = fold_stored(store, toolkit, &batch->rows[index], fold, result, err);
     }
-    if (!status && !reason && result->verdict == INGOT_PENDING)
-        reason = igt_fold_apply(fold, &batch->rows[index]);
+    if (!status && !reason && result->verdict == INGOT_PENDING) {
+        const struct igt_breach *breach = igt_fold_apply(fold, &batch->rows[index]);
+        reason = breach ? breach->reason : NULL;
+    }
     if (!status && reason)
         refuse(result, reason);
     return status;

@@ -360,7 +360,7 @@ static void the_history_views_ids_are_those_of_the_library(void **state)
             snprintf(sql, sizeof sql,
                      "SELECT count(*) FROM history WHERE event_id = '%s' AND job = %u", event_text,
                      job->number);
-            assert_int_equal(atoi(fixture_ask(fixture, sql)), page->transition_count);
+            assert_int_equal(strtol(fixture_ask(fixture, sql), NULL, 10), page->transition_count);
             for (size_t t = 0; t < page->transition_count; t++, compared++) {
                 char id[28];
                 ingot_ksuid_format(&page->transitions[t].id, id);

@@ -22,9 +22,9 @@ extern const struct ingot_adapter ingot_adapter_memory;
 static struct {
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    int closed_gate;       /* a commit waits in front of the store */
-    int waiting;           /* a commit is waiting there */
-    unsigned failures;     /* so many commits fail with this status */
+    int closed_gate;   /* a commit waits in front of the store */
+    int waiting;       /* a commit is waiting there */
+    unsigned failures; /* so many commits fail with this status */
     enum ingot_status status;
     unsigned commits;      /* that were stored */
     size_t largest_events; /* in one commit */

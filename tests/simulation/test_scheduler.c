@@ -84,8 +84,8 @@ static void open_world(struct world *world, const struct igt_plan *plans, size_t
     memset(world, 0, sizeof *world);
     world->now_us = BEGIN_US;
     world->random = seed;
-    world->toolkit = (struct ingot_toolkit){
-        .context = world, .now_us = world_now, .random = world_random};
+    world->toolkit =
+        (struct ingot_toolkit){.context = world, .now_us = world_now, .random = world_random};
     options.from = "memory";
     assert_int_equal(ingot_store_open(&options, &world->toolkit, &world->store, NULL), INGOT_OK);
     ingot_ksuid_generator_init(&world->ids);
@@ -95,7 +95,8 @@ static void open_world(struct world *world, const struct igt_plan *plans, size_t
 static void close_world(struct world *world)
 {
     struct ingot_verification verification;
-    assert_int_equal(ingot_store_verify(world->store, NULL, NULL, NULL, &verification, NULL), INGOT_OK);
+    assert_int_equal(ingot_store_verify(world->store, NULL, NULL, NULL, &verification, NULL),
+                     INGOT_OK);
     assert_int_equal(verification.violations, 0);
     igt_rows_fini(&world->rows);
     igt_scheduler_destroy(world->scheduler);
@@ -159,7 +160,8 @@ static void turn(struct world *world)
         memset(&world->rows, 0, sizeof world->rows);
         commit.transitions = rows.rows;
         commit.transition_count = rows.count;
-        assert_int_equal(ingot_store_commit(world->store, &world->toolkit, &commit, NULL), INGOT_OK);
+        assert_int_equal(ingot_store_commit(world->store, &world->toolkit, &commit, NULL),
+                         INGOT_OK);
         for (size_t i = 0; i < rows.count; i++) {
             const struct ingot_transition *row = &rows.rows[i].row;
             enum igt_next next = igt_scheduler_verdict(world->scheduler, row, rows.rows[i].verdict,
@@ -540,10 +542,9 @@ static void jobs_of_unknown_destinations_are_left_alone(void **state)
 /* Shows a scheduler that starts what is live in the store. */
 static void recover(struct world *world)
 {
-    const struct ingot_where where = {
-        .status_notin =
-            INGOT_STATE_BIT(INGOT_STATE_SUCCEEDED) | INGOT_STATE_BIT(INGOT_STATE_DISCARDED),
-        .limit = INGOT_NO_LIMIT};
+    const struct ingot_where where = {.status_notin = INGOT_STATE_BIT(INGOT_STATE_SUCCEEDED) |
+                                                      INGOT_STATE_BIT(INGOT_STATE_DISCARDED),
+                                      .limit = INGOT_NO_LIMIT};
     struct ingot_page *page;
     assert_int_equal(ingot_store_find(world->store, NULL, &where, &page, NULL), INGOT_OK);
     for (size_t i = 0; i < page->event_count; i++)
@@ -571,7 +572,8 @@ static void whatever_happens_every_job_ends_and_every_chain_is_right(void **stat
             emit(&world, both, 1 + next_random(&dice) % 2);
         } else if (roll < 70 && world.running_count) {
             size_t place = next_random(&dice) % world.running_count;
-            enum igt_report report = next_random(&dice) % 3 ? IGT_REPORT_FAILED : IGT_REPORT_SUCCEEDED;
+            enum igt_report report =
+                next_random(&dice) % 3 ? IGT_REPORT_FAILED : IGT_REPORT_SUCCEEDED;
             int64_t pause_us = next_random(&dice) % 20 ? INGOT_NO_TIME : world.now_us + 3 * SECOND;
             if (next_random(&dice) % 15 == 0)
                 report = IGT_REPORT_GIVEN_BACK;
@@ -595,7 +597,8 @@ static void whatever_happens_every_job_ends_and_every_chain_is_right(void **stat
             world.now_us = world.wake_us;
         turn(&world);
     }
-    assert_int_equal(ingot_store_verify(world.store, NULL, NULL, NULL, &verification, NULL), INGOT_OK);
+    assert_int_equal(ingot_store_verify(world.store, NULL, NULL, NULL, &verification, NULL),
+                     INGOT_OK);
     assert_int_equal(verification.violations, 0);
     assert_int_equal(verification.live, 0);
     assert_true(verification.jobs > 300);

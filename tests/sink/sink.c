@@ -170,7 +170,9 @@ static enum MHD_Result answer_post(struct sink *sink, struct MHD_Connection *con
     read_field(connection, "Ingot-Event-Id", event_id);
     finish_hash(hash, sha256);
     if (sink->options.delay_ms)
-        usleep((useconds_t)sink->options.delay_ms * 1000);
+        nanosleep(&(struct timespec){sink->options.delay_ms / 1000,
+                                     sink->options.delay_ms % 1000 * 1000000L},
+                  NULL);
 
     pthread_mutex_lock(&sink->lock);
     unsigned status = choose_status(sink, id, attempt);

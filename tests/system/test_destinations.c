@@ -612,9 +612,7 @@ static void connections_are_used_again(void **state)
 static void what_cannot_be_started_is_reported_later(void **state)
 {
     struct bench *bench = *state;
-    static const char *const urls[] = {"ftp://127.0.0.1/secret",
-                                       "file:///etc/passwd",
-                                       "http://",
+    static const char *const urls[] = {"ftp://127.0.0.1/secret", "file:///etc/passwd", "http://",
                                        "gopher://127.0.0.1/secret",
                                        "http://user:secret@127.0.0.1:1/"};
     for (size_t i = 0; i < sizeof urls / sizeof *urls; i++) {
@@ -1177,7 +1175,7 @@ static void who_holds_the_pipes_open_does_not_delay_the_report(void **state)
         run_script(bench, "setsid sleep 1000 & echo $! >&2; exit 3", 20000000);
     assert_string_equal(outcome->message, "exit code 3");
     assert_true(uv_hrtime() - begin_ns < UINT64_C(5000000000));
-    pid_t survivor = atoi(outcome->answer);
+    pid_t survivor = (pid_t)strtol(outcome->answer, NULL, 10);
     assert_true(survivor > 1);
     kill(survivor, SIGKILL);
     waitpid(survivor, NULL, 0);
@@ -1270,7 +1268,7 @@ static int make_folder(void **state)
 static int remove_folder(void **state)
 {
     (void)state;
-    static const char *const names[] = {"port", "ledger", "out"};
+    static const char *const names[] = {"port", "port.tmp", "ledger", "out"};
     char path[128];
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         snprintf(path, sizeof path, "%s/%s", folder, names[i]);

@@ -449,9 +449,9 @@ static const struct bad bad_keys[] = {
 };
 
 static const struct bad bad_values[] = {
-    {"store: ''\n", "1:8: \"store\" in the file must be a store's URL, such as sqlite:ingot.db"},
+    {"store: ''\n", "1:8: \"store\" in the file must be a store's URL: sqlite:PATH or memory:"},
     {"store: \"a\\nb\"\n",
-     "1:8: \"store\" in the file must be a store's URL, such as sqlite:ingot.db"},
+     "1:8: \"store\" in the file must be a store's URL: sqlite:PATH or memory:"},
     {"shutdown: 10\n",
      "1:11: \"shutdown\" in the file must be a duration from 0s to 1h, such as 30s or 1h30m"},
     {"shutdown: 61m\n",

@@ -39,18 +39,18 @@ static void apply(struct igt_fold *fold, enum ingot_state after, uint16_t attemp
                   const ingot_ksuid *owner)
 {
     struct ingot_transition row = next(fold, after, attempt, owner);
-    const char *reason = igt_fold_apply(fold, &row);
-    if (reason)
-        fail_msg("%s: %s", ingot_state_name(after), reason);
+    const struct igt_breach *breach = igt_fold_apply(fold, &row);
+    if (breach)
+        fail_msg("%s: %s", ingot_state_name(after), breach->reason);
 }
 
 /* Expects a row to be refused, and the fold to stay as it is. */
 static void refuse(struct igt_fold *fold, const struct ingot_transition *row, const char *reason)
 {
     struct igt_fold before = *fold;
-    const char *given = igt_fold_apply(fold, row);
-    assert_non_null(given);
-    assert_string_equal(given, reason);
+    const struct igt_breach *breach = igt_fold_apply(fold, row);
+    assert_non_null(breach);
+    assert_string_equal(breach->reason, reason);
     assert_memory_equal(fold, &before, sizeof before);
 }
 
@@ -133,7 +133,8 @@ static void every_row_of_a_chain_is_held_against_the_table(void **state)
                 next(&fold, (enum ingot_state)after, after == EXECUTING ? 2 : 1, &alice);
             if (before == EXECUTING && after == EXECUTING)
                 row.attempt = 1;
-            const char *reason = igt_fold_apply(&fold, &row);
+            const struct igt_breach *breach = igt_fold_apply(&fold, &row);
+            const char *reason = breach ? breach->reason : NULL;
             int legal = igt_move_is_legal((enum ingot_state)before, (enum ingot_state)after);
             if ((reason == NULL) != legal)
                 fail_msg("%d -> %d: %s", before, after, reason ? reason : "was taken");
