@@ -482,9 +482,9 @@ static int run(struct emitter *emitter, const char *data, int lines)
         fprintf(stderr, "%llu events were stored before the error\n",
                 (unsigned long long)(emitter->stored + emitter->already));
     if (status) {
-        igt_cli_print_error(&err);
+        int code = igt_cli_fail(&err);
         int refused = status == INGOT_INVALID || status == INGOT_LIMIT;
-        return refused && !emitter->no_way ? IGT_EXIT_USAGE : IGT_EXIT_STORE;
+        return refused && !emitter->no_way ? IGT_EXIT_USAGE : code;
     }
     print_summary(emitter);
     return emitter->conflicts ? IGT_EXIT_NOT_SO : IGT_EXIT_DONE;

@@ -28,37 +28,6 @@
 
 /* ---- characters --------------------------------------------------------- */
 
-/* The code point of a character that igt_character_len() has seen. */
-static uint32_t decode(const uint8_t *at, size_t len)
-{
-    uint32_t character = len == 1 ? at[0] : at[0] & (0x7fu >> len);
-    for (size_t i = 1; i < len; i++)
-        character = character << 6 | (at[i] & 0x3fu);
-    return character;
-}
-
-/* Whether a character steers a terminal, or deceives who reads it. */
-static int is_unsafe(uint32_t character)
-{
-    static const struct {
-        uint32_t first, last;
-    } unsafe[] = {
-        {0x0000, 0x001f},   /* C0 controls */
-        {0x007f, 0x009f},   /* DEL and C1 controls */
-        {0x061c, 0x061c},   /* Arabic letter mark */
-        {0x200b, 0x200f},   /* no width, direction */
-        {0x2028, 0x202e},   /* separators of lines, direction */
-        {0x2060, 0x206f},   /* no width, direction */
-        {0xfeff, 0xfeff},   /* byte order mark */
-        {0xfff9, 0xfffb},   /* interlinear annotation */
-        {0xe0000, 0xe0fff}, /* tags */
-    };
-    for (size_t i = 0; i < sizeof unsafe / sizeof *unsafe; i++)
-        if (character >= unsafe[i].first && character <= unsafe[i].last)
-            return 1;
-    return 0;
-}
-
 /* Appends the character, or its bytes escaped; returns how many columns that takes. */
 static size_t add_character(struct igt_buffer *buffer, const uint8_t *at, size_t len, int is_utf8)
 {
@@ -68,8 +37,8 @@ static size_t add_character(struct igt_buffer *buffer, const uint8_t *at, size_t
         return 1;
     }
     if (len == 1 || (len > 1 && is_utf8)) {
-        uint32_t character = decode(at, len);
-        width = is_unsafe(character) ? -1 : wcwidth((wchar_t)character);
+        uint32_t character = igt_character_decode(at, len);
+        width = igt_character_is_printable(character) ? wcwidth((wchar_t)character) : -1;
     }
     if (width >= 0) {
         igt_buffer_add(buffer, at, len);
@@ -170,8 +139,8 @@ enum ingot_status igt_cli_write_json(struct igt_buffer *buffer, struct ingot_err
         return ingot_error_set(err, INGOT_NOMEM, "memory ran out while writing JSON");
     for (size_t i = 0, len; i < buffer->len; i += len ? len : 1) {
         len = igt_character_len((struct ingot_bytes){bytes + i, buffer->len - i});
-        uint32_t character = len ? decode(bytes + i, len) : 0xfffd;
-        if (len && !is_unsafe(character))
+        uint32_t character = len ? igt_character_decode(bytes + i, len) : 0xfffd;
+        if (len && igt_character_is_printable(character))
             continue;
         fwrite(bytes + clean, 1, i - clean, stdout);
         clean = i + (len ? len : 1);

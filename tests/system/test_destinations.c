@@ -73,6 +73,7 @@ struct bench {
     struct igt_delivery delivery;
     struct report reports[REPORTS_MAX];
     unsigned reported;
+    pid_t sink; /* to be ended also when its test fails */
 };
 
 static int64_t fixed_now_us(void *context)
@@ -117,6 +118,10 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     struct bench *bench = *state;
+    if (bench->sink) {
+        kill(bench->sink, SIGKILL);
+        waitpid(bench->sink, NULL, 0);
+    }
     igt_http_client_destroy(bench->http);
     igt_command_runner_destroy(bench->runner);
     uv_close((uv_handle_t *)&bench->guard, NULL);
@@ -818,7 +823,6 @@ static void tls_with_a_server_of_plain_http_is_failure(void **state)
 #define SINK_CONCURRENCY 32u
 
 struct sink {
-    pid_t pid;
     unsigned port;
     char ledger[128];
 };
@@ -830,7 +834,7 @@ struct sink_job {
     unsigned attempts, successes;
 };
 
-static void start_sink(struct sink *sink)
+static void start_sink(struct bench *bench, struct sink *sink)
 {
     char port_file[128], event[4096];
     FILE *file;
@@ -848,7 +852,7 @@ static void start_sink(struct sink *sink)
                     NULL};
     int fd = inotify_init1(IN_CLOEXEC);
     assert_true(inotify_add_watch(fd, folder, IN_MOVED_TO) >= 0);
-    assert_int_equal(posix_spawn(&sink->pid, sink_path, NULL, NULL, argv, NULL), 0);
+    assert_int_equal(posix_spawn(&bench->sink, sink_path, NULL, NULL, argv, NULL), 0);
     assert_true(read(fd, event, sizeof event) > 0);
     close(fd);
     file = fopen(port_file, "r");
@@ -857,11 +861,12 @@ static void start_sink(struct sink *sink)
     fclose(file);
 }
 
-static void stop_sink(const struct sink *sink)
+static void stop_sink(struct bench *bench)
 {
     int status;
-    kill(sink->pid, SIGTERM);
-    assert_int_equal(waitpid(sink->pid, &status, 0), sink->pid);
+    kill(bench->sink, SIGTERM);
+    assert_int_equal(waitpid(bench->sink, &status, 0), bench->sink);
+    bench->sink = 0;
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
@@ -888,7 +893,7 @@ static void start_sink_job(struct sink_job *job)
     igt_http_deliver(job->bench->http, &job->bench->config, &job->delivery, on_sink_job, job);
 }
 
-static void read_count(struct bench *bench, const struct sink *sink, char text[1024])
+static void read_count(const struct sink *sink, char text[1024])
 {
     static const char request[] = "GET /count HTTP/1.1\r\nHost: sink\r\nConnection: close\r\n\r\n";
     struct sockaddr_in address = {.sin_family = AF_INET,
@@ -896,7 +901,6 @@ static void read_count(struct bench *bench, const struct sink *sink, char text[1
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     size_t len = 0;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    (void)bench;
     assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
     assert_int_equal(write(fd, request, sizeof request - 1), sizeof request - 1);
     for (ssize_t got; (got = read(fd, text + len, 1023 - len)) > 0;)
@@ -950,13 +954,13 @@ static void a_thousand_jobs_reach_the_sink_whose_ledger_agrees(void **state)
                  "2wpbQ8mRxYt0aZk3LhJc%07u", i + 1);
         jobs[i].delivery.body = (struct ingot_bytes){xs, i + 1};
     }
-    start_sink(&sink);
+    start_sink(bench, &sink);
     set_url(bench, "127.0.0.1", sink.port);
     for (unsigned i = 0; i < SINK_CONCURRENCY; i++)
         start_sink_job(&jobs[i]);
     run_until(bench, &bench->reported, SINK_JOBS);
-    read_count(bench, &sink, count);
-    stop_sink(&sink);
+    read_count(&sink, count);
+    stop_sink(bench);
     assert_non_null(strstr(count, "\"succeeded\":1000,\"distinct\":1000}"));
     expect_ledger(&sink, jobs, xs);
     free(jobs);
