@@ -185,7 +185,7 @@ static void row_44_an_adapter_has_a_name_and_options(void **state)
                  "Store options must not be nil");
 }
 
-static void row_47_all_problems_are_collected_in_one_error(void **state)
+static void rows_9_and_47_all_problems_are_collected_in_one_error(void **state)
 {
     (void)state;
     struct ingot_adapter mine = ingot_adapter_memory;
@@ -319,7 +319,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(row_44_an_adapter_has_a_name_and_options),
         cmocka_unit_test(row_45_the_context_reaches_the_adapter),
         cmocka_unit_test(row_46_a_connection_is_in_no_error_of_the_store),
-        cmocka_unit_test(row_47_all_problems_are_collected_in_one_error),
+        cmocka_unit_test(rows_9_and_47_all_problems_are_collected_in_one_error),
         cmocka_unit_test(row_50_the_adapter_has_the_last_word_on_the_options),
         cmocka_unit_test(a_url_names_adapter_and_connection),
         cmocka_unit_test(a_store_that_needs_no_process_is_held_by_none),

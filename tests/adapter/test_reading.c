@@ -366,7 +366,7 @@ static void an_unknown_event_is_not_found(void **state)
     assert_null(page);
 }
 
-static void row_5_the_history_of_a_job_begins_with_its_birth(void **state)
+static void rows_5_and_62_the_history_of_a_job_begins_with_its_birth(void **state)
 {
     struct fixture *fixture = *state;
     ingot_ksuid id = fixture_put_one(fixture, "crm"), ids[6];
@@ -534,7 +534,7 @@ int main(int argc, char **argv)
         TEST(row_54_routing_leaves_payloads_and_errors_out),
         TEST(row_58_a_long_read_can_be_stopped),
         TEST(an_unknown_event_is_not_found),
-        TEST(row_5_the_history_of_a_job_begins_with_its_birth),
+        TEST(rows_5_and_62_the_history_of_a_job_begins_with_its_birth),
         TEST(a_history_of_a_thousand_rows_is_whole),
         TEST(counts_are_those_of_the_jobs_that_find_finds),
         TEST(counts_of_an_empty_store_are_zero),

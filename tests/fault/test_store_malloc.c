@@ -89,6 +89,12 @@ static int replace_sqlite_memory(void)
            sqlite3_config(SQLITE_CONFIG_LOOKASIDE, 0, 0) == SQLITE_OK;
 }
 
+/* The next allocation to fail. SQLite allocates so often that more and more are passed over. */
+static long next_n(long n)
+{
+    return n < 200 ? n + 1 : n + 1 + rand() % (n / 50);
+}
+
 /* What a round of operations works on, and what of it is known to be stored. */
 struct round {
     struct fixture *fixture;
@@ -312,7 +318,7 @@ static void check(const struct round *round)
     }
 }
 
-static void run_round(struct fixture *fixture, long n)
+static void run_round(struct fixture *fixture, long n, long number)
 {
     struct round round = {.fixture = fixture, .from = n, .begin = fixture_id(fixture)};
     for (size_t i = 0; i < 2; i++) {
@@ -339,7 +345,7 @@ static void run_round(struct fixture *fixture, long n)
     delete_events(&round);
     check(&round);
     find(&round, INGOT_DETAIL_ALL);
-    if (n % 32 == 1)
+    if (number % 32 == 1)
         verify(&round);
     countdown = 0;
 }
@@ -347,12 +353,13 @@ static void run_round(struct fixture *fixture, long n)
 static void what_fails_for_memory_has_not_happened(void **state)
 {
     struct fixture *fixture = *state;
-    long n = 1;
+    long n = 1, rounds = 0;
     do {
         failures = 0;
-        run_round(fixture, n++);
+        run_round(fixture, n, rounds++);
+        n = next_n(n);
     } while (failures || n < 100);
-    print_message("# %ld rounds\n", n);
+    print_message("# %ld allocations in %ld rounds\n", n, rounds);
     fixture_verify(fixture);
     fixture_reopen(fixture);
     fixture_verify(fixture);
@@ -367,12 +374,11 @@ static void nothing_is_lost_when_memory_never_comes_back(void **state)
 
 /*
  * Opens, at the N-th allocation without memory, until it works; the file is
- * made anew each time, or is there. SQLite allocates so often that most are
- * passed over.
+ * made anew each time, or is there.
  */
 static void open_in_want(struct fixture *fixture, int anew)
 {
-    long n = 1;
+    long n = 1, times = 0;
     ingot_store_close(fixture->store);
     fixture->store = NULL;
     do {
@@ -382,7 +388,8 @@ static void open_in_want(struct fixture *fixture, int anew)
         if (anew && fixture_is_durable())
             unlink(fixture->path);
         countdown = n;
-        n += n < 100 ? 1 : 1 + rand() % 200;
+        n = next_n(n);
+        times++;
         enum ingot_status status = fixture_open(fixture, INGOT_MODE_WRITE, &store, &err);
         countdown = 0;
         if (status != INGOT_OK && status != INGOT_NOMEM)
@@ -390,7 +397,7 @@ static void open_in_want(struct fixture *fixture, int anew)
         assert_int_equal(store != NULL, status == INGOT_OK);
         ingot_store_close(store);
     } while (failures);
-    print_message("# %ld times\n", n);
+    print_message("# %ld allocations, %ld times\n", n, times);
     assert_int_equal(fixture_open(fixture, INGOT_MODE_WRITE, &fixture->store, NULL), INGOT_OK);
 }
 

@@ -207,7 +207,7 @@ static struct igt_plan plan(const char *name, const struct igt_policy *policy, u
 
 /* ---- the promises ------------------------------------------------------- */
 
-static void the_first_attempt_is_claimed_at_once_and_a_success_is_two_rows(void **state)
+static void row_15_a_claim_is_stored_before_the_attempt_and_a_success_is_two_rows(void **state)
 {
     struct igt_policy policy = steady();
     struct igt_plan plans[] = {plan("a", &policy, 1)};
@@ -227,7 +227,7 @@ static void the_first_attempt_is_claimed_at_once_and_a_success_is_two_rows(void 
     close_world(&world);
 }
 
-static void a_failure_is_the_fact_and_the_decision_and_waits_for_its_due_time(void **state)
+static void row_17_a_failure_is_the_fact_and_the_decision_and_waits_for_its_due_time(void **state)
 {
     struct igt_policy policy = steady();
     struct igt_plan plans[] = {plan("a", &policy, 1)};
@@ -253,7 +253,7 @@ static void a_failure_is_the_fact_and_the_decision_and_waits_for_its_due_time(vo
     close_world(&world);
 }
 
-static void after_the_last_retry_the_job_is_discarded(void **state)
+static void row_76_after_the_last_retry_the_job_is_discarded(void **state)
 {
     struct igt_policy policy = steady();
     struct igt_plan plans[] = {plan("a", &policy, 1)};
@@ -273,7 +273,7 @@ static void after_the_last_retry_the_job_is_discarded(void **state)
     close_world(&world);
 }
 
-static void without_retries_the_first_failure_discards(void **state)
+static void row_18_without_retries_the_first_failure_discards(void **state)
 {
     struct igt_policy policy = steady();
     struct igt_plan plans[] = {plan("a", &policy, 1)};
@@ -308,7 +308,7 @@ static void a_give_back_keeps_its_attempt_and_uses_up_no_retry(void **state)
     close_world(&world);
 }
 
-static void a_failing_destination_delays_no_other(void **state)
+static void row_2_a_failing_destination_delays_no_other(void **state)
 {
     struct igt_policy policy = steady();
     struct igt_plan plans[] = {plan("a", &policy, 2), plan("b", &policy, 2)};
@@ -439,7 +439,7 @@ static void the_outcome_of_a_zombie_is_not_stored_nor_what_hangs_on_it(void **st
     close_world(&world);
 }
 
-static void a_job_whose_owner_died_on_its_last_attempt_is_discarded(void **state)
+static void row_4_a_job_whose_owner_died_on_its_last_attempt_is_discarded(void **state)
 {
     struct igt_policy policy = steady();
     struct igt_plan plans[] = {plan("a", &policy, 1)};
@@ -485,7 +485,7 @@ static void a_stopped_scheduler_claims_nothing_and_gives_back_what_was_under_way
     close_world(&world);
 }
 
-static void an_event_has_its_own_policy_and_else_the_destinations(void **state)
+static void row_78_an_event_has_its_own_policy_and_else_the_destinations(void **state)
 {
     struct igt_policy policies[2] = {steady(), steady()};
     struct ingot_bytes events[] = {ingot_bytes_of("happened")};
@@ -554,7 +554,7 @@ static void recover(struct world *world)
 }
 
 /* Hours of virtual time with random outcomes, rivals, pauses and crashes. */
-static void whatever_happens_every_job_ends_and_every_chain_is_right(void **state)
+static void row_3_whatever_happens_every_job_ends_and_every_chain_is_right(void **state)
 {
     struct igt_policy policy = steady();
     struct igt_plan plans[] = {plan("a", &policy, 5), plan("b", &policy, 2)};
@@ -608,23 +608,23 @@ static void whatever_happens_every_job_ends_and_every_chain_is_right(void **stat
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_first_attempt_is_claimed_at_once_and_a_success_is_two_rows),
-        cmocka_unit_test(a_failure_is_the_fact_and_the_decision_and_waits_for_its_due_time),
-        cmocka_unit_test(after_the_last_retry_the_job_is_discarded),
-        cmocka_unit_test(without_retries_the_first_failure_discards),
+        cmocka_unit_test(row_15_a_claim_is_stored_before_the_attempt_and_a_success_is_two_rows),
+        cmocka_unit_test(row_17_a_failure_is_the_fact_and_the_decision_and_waits_for_its_due_time),
+        cmocka_unit_test(row_76_after_the_last_retry_the_job_is_discarded),
+        cmocka_unit_test(row_18_without_retries_the_first_failure_discards),
         cmocka_unit_test(a_give_back_keeps_its_attempt_and_uses_up_no_retry),
-        cmocka_unit_test(a_failing_destination_delays_no_other),
+        cmocka_unit_test(row_2_a_failing_destination_delays_no_other),
         cmocka_unit_test(no_more_attempts_run_at_once_than_the_destination_allows),
         cmocka_unit_test(a_destination_that_asks_for_a_pause_gets_it),
         cmocka_unit_test(a_pause_of_ten_years_is_clamped),
         cmocka_unit_test(a_claim_that_lost_is_mended_from_the_chain),
         cmocka_unit_test(the_outcome_of_a_zombie_is_not_stored_nor_what_hangs_on_it),
-        cmocka_unit_test(a_job_whose_owner_died_on_its_last_attempt_is_discarded),
+        cmocka_unit_test(row_4_a_job_whose_owner_died_on_its_last_attempt_is_discarded),
         cmocka_unit_test(a_stopped_scheduler_claims_nothing_and_gives_back_what_was_under_way),
-        cmocka_unit_test(an_event_has_its_own_policy_and_else_the_destinations),
+        cmocka_unit_test(row_78_an_event_has_its_own_policy_and_else_the_destinations),
         cmocka_unit_test(a_first_attempt_on_schedule_waits_for_it),
         cmocka_unit_test(jobs_of_unknown_destinations_are_left_alone),
-        cmocka_unit_test(whatever_happens_every_job_ends_and_every_chain_is_right),
+        cmocka_unit_test(row_3_whatever_happens_every_job_ends_and_every_chain_is_right),
     };
     if (argc > 1)
         seed = strtoull(argv[1], NULL, 10);

@@ -350,6 +350,19 @@ def jobs_of_a_destination_that_is_gone_wait_for_its_return(lab):
 
 
 @test
+def a_start_finds_all_live_jobs_however_many(lab):
+    lab.config({name: command("/bin/true", realtime=False, schedule="@every 9h")
+                for name in ("a", "b", "c")})
+    result = lab.run("emit", "x", "--ndjson", "-c", lab.path("ingot.yaml"), given=b"1\n" * 7000)
+    equal(result.stdout, "7000 events stored, 21000 jobs\n", result.stderr)
+    daemon = lab.launch().ready()
+    matches(daemon.log(), "event=recovered live=21000\n")
+    daemon.emit()
+    daemon.terminate()
+    matches(daemon.log(), "event=ended .* live=21003\n")
+
+
+@test
 def what_a_killed_daemon_ran_is_claimed_again_at_once_with_the_next_attempt(lab):
     wait = lab.script("wait", 'echo "$INGOT_ATTEMPT $INGOT_JOB_ID" >>attempts; cat >>bodies\n'
                               "while [ -d . ] && [ ! -e go ]; do sleep 0.02; done")

@@ -73,7 +73,7 @@ static void assert_written(struct igt_buffer *buffer, const char *expected)
 
 /* ---- writing ------------------------------------------------------------ */
 
-static void an_event_leaves_out_what_the_specification_lets_be_absent(void **state)
+static void rows_23_to_34_an_event_leaves_out_what_the_specification_lets_be_absent(void **state)
 {
     (void)state;
     struct igt_buffer buffer = {0};
@@ -84,7 +84,7 @@ static void an_event_leaves_out_what_the_specification_lets_be_absent(void **sta
                             "\"received_at\":\"" OCTOBER "\"}");
 }
 
-static void an_event_has_the_keys_of_the_specification_in_its_order(void **state)
+static void rows_19_to_36_an_event_has_the_keys_of_the_specification_in_its_order(void **state)
 {
     (void)state;
     struct igt_buffer buffer = {0};
@@ -111,7 +111,7 @@ static void an_event_has_the_keys_of_the_specification_in_its_order(void **state
                    "\"ingested_at\":\"2020-10-30T13:19:54.032385Z\"}");
 }
 
-static void a_transition_names_its_states_and_its_error(void **state)
+static void rows_59_to_65_a_transition_names_its_states_and_its_error(void **state)
 {
     (void)state;
     struct igt_buffer buffer = {0};
@@ -128,7 +128,7 @@ static void a_transition_names_its_states_and_its_error(void **state)
                             "\"no\"},\"created_at\":\"" OCTOBER "\"}");
 }
 
-static void ids_that_are_not_for_an_api_are_never_written(void **state)
+static void rows_37_38_66_and_67_ids_that_are_not_for_an_api_are_never_written(void **state)
 {
     (void)state;
     struct igt_buffer buffer = {0};
@@ -141,7 +141,7 @@ static void ids_that_are_not_for_an_api_are_never_written(void **state)
     assert_written(&buffer, JOB_JSON);
 }
 
-static void a_job_that_was_not_read_has_null_for_its_transition(void **state)
+static void row_35_a_job_that_was_not_read_has_null_for_its_transition(void **state)
 {
     (void)state;
     struct igt_buffer buffer = {0};
@@ -152,7 +152,7 @@ static void a_job_that_was_not_read_has_null_for_its_transition(void **state)
                             "\"transitions\":[null],\"created_at\":\"" OCTOBER "\"}");
 }
 
-static void base64_is_padded_as_go_writes_bytes(void **state)
+static void rows_23_and_24_base64_is_padded_as_go_writes_bytes(void **state)
 {
     (void)state;
     static const char *const cases[][2] = {
@@ -185,7 +185,7 @@ static void base64_is_padded_as_go_writes_bytes(void **state)
     igt_buffer_fini(&buffer);
 }
 
-static void a_queue_without_events_is_an_empty_object(void **state)
+static void row_49_a_queue_without_events_is_an_empty_object(void **state)
 {
     (void)state;
     struct igt_buffer buffer = {0};
@@ -247,7 +247,7 @@ static void a_delivery_is_the_same_at_every_attempt(void **state)
     igt_buffer_fini(&later);
 }
 
-static void a_transition_s_id_is_made_of_its_key_and_its_second(void **state)
+static void row_60_a_transition_s_id_is_made_of_its_key_and_its_second(void **state)
 {
     (void)state;
     static const struct {
@@ -922,16 +922,16 @@ static void a_row_of_more_jobs_than_an_event_may_have_is_corrupt(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(an_event_leaves_out_what_the_specification_lets_be_absent),
-        cmocka_unit_test(an_event_has_the_keys_of_the_specification_in_its_order),
-        cmocka_unit_test(a_transition_names_its_states_and_its_error),
-        cmocka_unit_test(ids_that_are_not_for_an_api_are_never_written),
-        cmocka_unit_test(a_job_that_was_not_read_has_null_for_its_transition),
-        cmocka_unit_test(base64_is_padded_as_go_writes_bytes),
-        cmocka_unit_test(a_queue_without_events_is_an_empty_object),
+        cmocka_unit_test(rows_23_to_34_an_event_leaves_out_what_the_specification_lets_be_absent),
+        cmocka_unit_test(rows_19_to_36_an_event_has_the_keys_of_the_specification_in_its_order),
+        cmocka_unit_test(rows_59_to_65_a_transition_names_its_states_and_its_error),
+        cmocka_unit_test(rows_37_38_66_and_67_ids_that_are_not_for_an_api_are_never_written),
+        cmocka_unit_test(row_35_a_job_that_was_not_read_has_null_for_its_transition),
+        cmocka_unit_test(rows_23_and_24_base64_is_padded_as_go_writes_bytes),
+        cmocka_unit_test(row_49_a_queue_without_events_is_an_empty_object),
         cmocka_unit_test(a_delivery_has_the_job_s_own_payload_in_place_of_the_event_s),
         cmocka_unit_test(a_delivery_is_the_same_at_every_attempt),
-        cmocka_unit_test(a_transition_s_id_is_made_of_its_key_and_its_second),
+        cmocka_unit_test(row_60_a_transition_s_id_is_made_of_its_key_and_its_second),
         decoding(a_source_s_event_is_read),
         decoding(an_absent_key_and_null_are_kept_apart_in_a_source_s_payload),
         decoding(a_source_s_received_at_is_ignored_whatever_it_is),

@@ -40,7 +40,7 @@ static int64_t delay(const struct igt_policy *policy, uint32_t failed_attempt, d
     return igt_policy_retry_at(policy, failed_attempt, NOW_US, INGOT_NO_TIME, random) - NOW_US;
 }
 
-static void the_default_is_each_hour_for_three_days_after_a_first_run_at_once(void **state)
+static void row_74_the_default_is_each_hour_for_three_days_after_a_first_run_at_once(void **state)
 {
     (void)state;
     const struct igt_policy *policy = &igt_policy_default;
@@ -56,7 +56,7 @@ static void the_default_is_each_hour_for_three_days_after_a_first_run_at_once(vo
     }
 }
 
-static void schedules_are_intervals_cron_expressions_or_names(void **state)
+static void row_75_schedules_are_intervals_cron_expressions_or_names(void **state)
 {
     (void)state;
     assert_int_equal(schedule("@every 90s").kind, IGT_SCHEDULE_EVERY);
@@ -199,8 +199,8 @@ static void a_first_run_is_at_once_or_on_schedule(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_default_is_each_hour_for_three_days_after_a_first_run_at_once),
-        cmocka_unit_test(schedules_are_intervals_cron_expressions_or_names),
+        cmocka_unit_test(row_74_the_default_is_each_hour_for_three_days_after_a_first_run_at_once),
+        cmocka_unit_test(row_75_schedules_are_intervals_cron_expressions_or_names),
         cmocka_unit_test(other_schedules_are_refused),
         cmocka_unit_test(an_interval_grows_by_its_factor_up_to_the_cap),
         cmocka_unit_test(a_cap_below_the_interval_does_not_shorten_it),

@@ -155,7 +155,7 @@ static void assert_jobs(struct igt_arena *arena, const char *name, const struct 
     }
 }
 
-static void a_destination_gets_a_job_for_the_name_and_one_for_the_wildcard(void **state)
+static void row_77_a_destination_gets_a_job_for_the_name_and_one_for_the_wildcard(void **state)
 {
     assert_jobs(*state, "user.created",
                 (struct wanted_job[]){{"audit", "*"},
@@ -201,7 +201,7 @@ int main(void)
         cmocka_unit_test(routes_are_written_in_one_order_whatever_theirs_was),
         in_arena(routes_that_were_written_are_read_as_they_were),
         in_arena(routes_that_are_not_canonical_are_corrupt),
-        in_arena(a_destination_gets_a_job_for_the_name_and_one_for_the_wildcard),
+        in_arena(row_77_a_destination_gets_a_job_for_the_name_and_one_for_the_wildcard),
         in_arena(an_event_named_like_the_wildcard_gets_no_job_twice),
         in_arena(an_event_that_nobody_wants_gets_no_job),
     };

@@ -102,7 +102,7 @@ static void only_succeeded_and_discarded_are_terminal(void **state)
     assert_false(igt_state_is_terminal((enum ingot_state)(DISCARDED + 1)));
 }
 
-static void rows_13_to_18_the_names_of_the_states_are_exact(void **state)
+static void rows_8_and_13_to_18_the_names_of_the_states_are_exact(void **state)
 {
     (void)state;
     static const char *const names[] = {NULL,        "acknowledged", "awaiting", "executing",
@@ -336,7 +336,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_legal_moves_are_those_of_the_specification_and_no_others),
         cmocka_unit_test(only_succeeded_and_discarded_are_terminal),
-        cmocka_unit_test(rows_13_to_18_the_names_of_the_states_are_exact),
+        cmocka_unit_test(rows_8_and_13_to_18_the_names_of_the_states_are_exact),
         cmocka_unit_test(every_row_of_a_chain_is_held_against_the_table),
         cmocka_unit_test(a_row_must_carry_the_next_number_and_the_jobs_state),
         cmocka_unit_test(a_claim_names_its_owner_and_counts_one_attempt_more),

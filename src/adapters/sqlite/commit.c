@@ -216,7 +216,7 @@ static enum ingot_status begin(struct sqlite_store *store, struct ingot_error *e
         return ingot_error_set(err, INGOT_DENIED,
                                "store/sqlite: the store is open for reading only");
     store->toolkit = NULL; /* a write is short, and is not interrupted */
-    if (sqlite_run(store, S_BEGIN_IMMEDIATE) != SQLITE_OK)
+    if (sqlite_begin(store, S_BEGIN_IMMEDIATE) != SQLITE_OK)
         return sqlite_failure(store, err, "could not write to");
     return INGOT_OK;
 }

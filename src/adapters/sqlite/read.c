@@ -200,7 +200,7 @@ static enum ingot_status begin(struct sqlite_store *store, const struct ingot_to
                                struct ingot_error *err)
 {
     store->toolkit = toolkit;
-    if (sqlite_run(store, S_BEGIN) != SQLITE_OK)
+    if (sqlite_begin(store, S_BEGIN) != SQLITE_OK)
         return sqlite_failure(store, err, "could not read");
     return INGOT_OK;
 }

@@ -101,6 +101,14 @@ int sqlite_run(struct sqlite_store *store, enum statement statement)
     return code == SQLITE_DONE || code == SQLITE_ROW ? SQLITE_OK : reset;
 }
 
+int sqlite_begin(struct sqlite_store *store, enum statement statement)
+{
+    /* Memory may have run out for ending the last one. */
+    if (!sqlite3_get_autocommit(store->db))
+        sqlite_run(store, S_ROLLBACK);
+    return sqlite_run(store, statement);
+}
+
 int64_t sqlite_now(struct sqlite_store *store, const struct ingot_toolkit *toolkit)
 {
     sqlite_saw_time(store, toolkit->now_us(toolkit->context));

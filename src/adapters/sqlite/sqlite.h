@@ -55,6 +55,9 @@ enum ingot_status sqlite_no_memory(struct ingot_error *err);
 /* Runs a statement that gives no row, and resets it. */
 int sqlite_run(struct sqlite_store *store, enum statement statement);
 
+/* Begins a transaction with one of the statements for it. */
+int sqlite_begin(struct sqlite_store *store, enum statement statement);
+
 /* The time for what is written now. */
 int64_t sqlite_now(struct sqlite_store *store, const struct ingot_toolkit *toolkit);
 
