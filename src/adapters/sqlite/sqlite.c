@@ -51,6 +51,8 @@ enum ingot_status sqlite_no_memory(struct ingot_error *err)
 
 static enum ingot_status class_of(int code)
 {
+    if (code == SQLITE_IOERR_NOMEM)
+        return INGOT_NOMEM;
     switch (code & 0xff) {
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
