@@ -173,7 +173,7 @@ static enum ingot_status post(struct emitter *emitter, const struct igt_buffer *
     return code == 503 || code == 507 ? INGOT_RETRY : INGOT_INVALID;
 }
 
-static void encode_line(struct igt_buffer *body, const struct ingot_event *event)
+static void encode(struct igt_buffer *body, const struct ingot_event *event)
 {
     igt_buffer_add_text(body, "{\"id\":");
     igt_buffer_add_json_ksuid(body, &event->id);
@@ -187,14 +187,17 @@ static void encode_line(struct igt_buffer *body, const struct ingot_event *event
     }
     igt_buffer_add_text(body, ",\"sent_at\":");
     igt_buffer_add_json_time(body, event->sent_us);
-    igt_buffer_add_text(body, "}\n");
+    igt_buffer_add_text(body, "}");
 }
 
 static enum ingot_status send_to_daemon(struct emitter *emitter, struct ingot_error *err)
 {
     struct igt_buffer body = {0};
-    for (size_t i = 0; i < emitter->event_count; i++)
-        encode_line(&body, &emitter->events[i]);
+    for (size_t i = 0; i < emitter->event_count; i++) {
+        igt_buffer_add_text(&body, i ? "," : "[");
+        encode(&body, &emitter->events[i]);
+    }
+    igt_buffer_add_text(&body, "]");
     enum ingot_status status = body.failed
                                    ? ingot_error_set(err, INGOT_NOMEM, "emit: memory ran out")
                                    : post(emitter, &body, err);
@@ -263,7 +266,7 @@ static enum ingot_status load_published_routes(struct emitter *emitter, struct i
 static enum ingot_status connect_to_daemon(struct emitter *emitter, const char *address,
                                            struct ingot_error *err)
 {
-    struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/x-ndjson");
+    struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
     emitter->curl = curl_easy_init();
     if (!headers || !emitter->curl || !(headers = curl_slist_append(headers, "Expect:")))
         return ingot_error_set(err, INGOT_NOMEM, "emit: memory ran out");
@@ -354,7 +357,7 @@ static enum ingot_status flush(struct emitter *emitter, struct ingot_error *err)
 static enum ingot_status add(struct emitter *emitter, struct ingot_bytes data,
                              struct ingot_error *err)
 {
-    struct igt_json value;
+    struct igt_json value = {0};
     struct ingot_error detail = {0};
     if (data.data && igt_json_parse(data, &value, &detail) != INGOT_OK)
         return ingot_error_set(err, INGOT_INVALID, "emit: the data is not JSON: %.200s",
@@ -371,7 +374,7 @@ static enum ingot_status add(struct emitter *emitter, struct ingot_bytes data,
     *event = (struct ingot_event){
         .source = ingot_bytes_of(emitter->source),
         .name = ingot_bytes_of(emitter->name),
-        .data = igt_arena_copy(emitter->arena, data),
+        .data = igt_arena_copy(emitter->arena, value.raw), /* as the gateway would keep it */
         .sent_us = igt_now_us(&emitter->cli->toolkit),
         .received_us = igt_now_us(&emitter->cli->toolkit),
         .ingested_us = INGOT_NO_TIME,

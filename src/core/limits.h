@@ -36,6 +36,7 @@
 #define IGT_CONNECTION_IDLE_S 30u
 #define IGT_CONNECTION_MEMORY_BYTES (32u << 10) /* headers of one request */
 #define IGT_QUEUED_BYTES_MAX (256u << 20)       /* bodies that wait for the journal */
+#define IGT_RECEIVED_BYTES_MAX (512u << 20)     /* bodies in memory, queued ones included */
 
 /* the journal: what one commit takes at most */
 #define IGT_COMMIT_EVENTS_MAX 5000u
@@ -47,6 +48,5 @@
 #define IGT_RETRY_AFTER_US_MAX (INT64_C(86400) * 1000000) /* a later one is clamped */
 #define IGT_ANSWER_BYTES_MAX 2048u /* of a destination's answer kept in an error */
 #define IGT_DESTINATIONS_MAX 4096u
-#define IGT_PAYLOAD_CACHE_BYTES_MAX (64u << 20) /* bodies kept between commit and first attempt */
 
 #endif

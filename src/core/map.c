@@ -11,17 +11,46 @@ void igt_map_fini(struct igt_map *map)
     map->size = map->count = 0;
 }
 
-/* Callers choose ids, so all of an id's bytes are mixed, and not only the random ones. */
+static uint64_t rotate(uint64_t word, int by)
+{
+    return word << by | word >> (64 - by);
+}
+
+/* One round of SipHash. */
+static void mix(uint64_t v[4])
+{
+    v[0] += v[1], v[2] += v[3];
+    v[1] = rotate(v[1], 13) ^ v[0], v[3] = rotate(v[3], 16) ^ v[2];
+    v[0] = rotate(v[0], 32);
+    v[2] += v[1], v[0] += v[3];
+    v[1] = rotate(v[1], 17) ^ v[2], v[3] = rotate(v[3], 21) ^ v[0];
+    v[2] = rotate(v[2], 32);
+}
+
+/*
+ * Callers choose ids, so the hash is SipHash-1-3 (Aumasson and Bernstein) under
+ * a secret: nobody can choose many that meet in one place.
+ */
 static size_t home(const struct igt_map *map, const struct igt_map_key *key)
 {
-    uint64_t a, b, hash;
-    memcpy(&a, key->event_id.bytes + 4, sizeof a);
-    memcpy(&b, key->event_id.bytes + 12, sizeof b);
-    hash = (a ^ (b * UINT64_C(0x9e3779b97f4a7c15))) + key->job;
-    hash ^= hash >> 32;
-    hash *= UINT64_C(0xd6e8feb86659fd93);
-    hash ^= hash >> 32;
-    return (size_t)hash & (map->size - 1);
+    uint64_t words[3];
+    uint64_t v[4] = {map->secret[0] ^ UINT64_C(0x736f6d6570736575),
+                     map->secret[1] ^ UINT64_C(0x646f72616e646f6d),
+                     map->secret[0] ^ UINT64_C(0x6c7967656e657261),
+                     map->secret[1] ^ UINT64_C(0x7465646279746573)};
+    uint32_t first;
+    memcpy(&first, key->event_id.bytes, sizeof first);
+    memcpy(&words[0], key->event_id.bytes + 4, sizeof words[0]);
+    memcpy(&words[1], key->event_id.bytes + 12, sizeof words[1]);
+    words[2] = (uint64_t)first << 32 | key->job;
+    for (int i = 0; i < 3; i++) {
+        v[3] ^= words[i];
+        mix(v);
+        v[0] ^= words[i];
+    }
+    v[2] ^= 0xff;
+    mix(v), mix(v), mix(v);
+    return (size_t)(v[0] ^ v[1] ^ v[2] ^ v[3]) & (map->size - 1);
 }
 
 static int same_key(const struct igt_map_key *a, const struct igt_map_key *b)

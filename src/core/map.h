@@ -19,11 +19,12 @@ struct igt_map {
     uint32_t *slots; /* IGT_MAP_NONE or an index */
     size_t size;     /* a power of two, or 0 */
     size_t count;
+    uint64_t secret[2]; /* random: who chooses ids must not choose where they collide */
     const struct igt_map_key *(*key_of)(const void *context, uint32_t index);
     const void *context;
 };
 
-/* Zero the map and set key_of and context; fini frees the slots. */
+/* Zero the map and set secret, key_of and context; fini frees the slots. */
 void igt_map_fini(struct igt_map *map);
 
 /* The index of a key, or IGT_MAP_NONE. */

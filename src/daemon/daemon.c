@@ -87,6 +87,7 @@ enum ingot_status igt_daemon_run(struct igt_config *config, const struct ingot_t
         igt_gateway_close(daemon.gateway);
     igt_journal_stop(daemon.journal);
     igt_gateway_stop(daemon.gateway);
+    igt_journal_destroy(daemon.journal);
     if (daemon.loop) {
         struct igt_scheduler_numbers numbers = igt_delivery_numbers(daemon.loop);
         igt_log(toolkit, INGOT_INFO,

@@ -1,6 +1,7 @@
 /* The delivery loop on libuv; see delivery.h. */
 #include "delivery.h"
 
+#include "core/instant.h"
 #include "core/limits.h"
 #include "core/toolkit.h"
 
@@ -12,6 +13,12 @@
 
 /* The longest sleep: an instant of the wall clock may come sooner than the loop's clock thinks. */
 #define SLEEP_MS_MAX 1000
+
+/* What was cancelled, and its rows, get this long: a store that does not answer must not stop the end. */
+#define CANCEL_MS 5000
+
+/* When a job is tried again whose event could not be read for a passing reason. */
+#define UNREADABLE_US (5 * IGT_SECOND_US)
 
 struct igt_delivery_loop {
     const struct igt_config *config;
@@ -36,7 +43,7 @@ struct igt_delivery_loop {
     struct ingot_error failure;
     int failed;
 
-    int ending; /* 1: finish what runs; 2: cancel it */
+    enum { WORKING, FINISHING, CANCELLING } ending;
     void (*closing)(void *context);
     void *closing_context;
 };
@@ -116,14 +123,22 @@ static const struct igt_config_destination *find_destination(const struct igt_co
     return NULL;
 }
 
-/* An attempt that cannot even begin fails like any other, and is retried. */
-static void report_unstarted(struct igt_delivery_loop *loop, const struct igt_row_result *result,
-                             const char *reason)
+/*
+ * An attempt that could not even begin. An event that is damaged or gone is a
+ * failure like any other; what is our own affair uses up no retry.
+ */
+static void report_unstarted(struct igt_delivery_loop *loop, const struct igt_row_result *result)
 {
-    struct igt_outcome outcome = {.kind = IGT_OUTCOME_FAILED, .retry_after_us = INGOT_NO_TIME};
+    const struct ingot_error *error = result->error;
+    struct igt_outcome outcome = {.kind = IGT_OUTCOME_CANCELLED,
+                                  .retry_after_us = igt_now_us(loop->toolkit) + UNREADABLE_US};
     const struct igt_map_key key = {result->row.event_id, result->row.job};
+    if (error && (error->status == INGOT_CORRUPT || error->status == INGOT_NOT_FOUND)) {
+        outcome.kind = IGT_OUTCOME_FAILED;
+        outcome.retry_after_us = INGOT_NO_TIME;
+    }
     snprintf(outcome.message, sizeof outcome.message, "the attempt could not begin: %.180s",
-             reason);
+             error ? error->message : "memory ran out");
     report(loop, &key, &outcome);
 }
 
@@ -137,7 +152,7 @@ static void start_attempt(struct igt_delivery_loop *loop, const struct igt_row_r
         attempt->delivery.body = igt_arena_copy(arena, result->body);
     if (!attempt || !attempt->delivery.body.data) {
         igt_arena_destroy(arena);
-        report_unstarted(loop, result, result->error ? result->error->message : "memory ran out");
+        report_unstarted(loop, result);
         return;
     }
     attempt->loop = loop;
@@ -154,7 +169,7 @@ static void start_attempt(struct igt_delivery_loop *loop, const struct igt_row_r
                                                          &attempt->delivery, delivered, attempt);
     if (status) {
         igt_arena_destroy(arena);
-        report_unstarted(loop, result, "memory ran out");
+        report_unstarted(loop, result);
     }
 }
 
@@ -178,7 +193,7 @@ static void sight_request(struct igt_delivery_loop *loop, const struct igt_reque
     }
 }
 
-static void ask_to_read(struct igt_delivery_loop *loop, const struct ingot_transition *row)
+static void ask_to_read(struct igt_delivery_loop *loop, const struct igt_map_key *key)
 {
     struct igt_batch *batch = batch_of(loop);
     if (batch->read_count == batch->read_size) {
@@ -189,7 +204,7 @@ static void ask_to_read(struct igt_delivery_loop *loop, const struct ingot_trans
         batch->reads = grown;
         batch->read_size = size;
     }
-    batch->reads[batch->read_count++] = (struct igt_map_key){row->event_id, row->job};
+    batch->reads[batch->read_count++] = *key;
 }
 
 static void take(struct igt_delivery_loop *loop, struct igt_results *results)
@@ -204,10 +219,15 @@ static void take(struct igt_delivery_loop *loop, struct igt_results *results)
         if (next == IGT_NEXT_DELIVER)
             start_attempt(loop, result);
         else if (next == IGT_NEXT_READ)
-            ask_to_read(loop, &result->row);
+            ask_to_read(loop, &(struct igt_map_key){result->row.event_id, result->row.job});
     }
-    for (size_t i = 0; i < results->read_count; i++)
-        igt_scheduler_mend(loop->scheduler, &results->reads[i].key, results->reads[i].job, now_us);
+    for (size_t i = 0; i < results->read_count; i++) {
+        const struct igt_read_result *read = &results->reads[i];
+        if (read->status == INGOT_OK || read->status == INGOT_NOT_FOUND)
+            igt_scheduler_mend(loop->scheduler, &read->key, read->job, now_us);
+        else
+            ask_to_read(loop, &read->key); /* it is there, and cannot be read now */
+    }
     igt_results_destroy(results);
 }
 
@@ -282,7 +302,7 @@ static void on_turn(uv_prepare_t *handle)
     if (batch->rows.count || batch->read_count) {
         igt_journal_submit_batch(loop->journal, batch);
         loop->batch = NULL;
-    } else if (loop->ending && igt_scheduler_is_idle(loop->scheduler)) {
+    } else if (loop->ending != WORKING && igt_scheduler_is_idle(loop->scheduler)) {
         uv_stop(&loop->uv);
     }
     arm(loop, wake_us, now_us);
@@ -290,30 +310,40 @@ static void on_turn(uv_prepare_t *handle)
 
 /* ---- the end ------------------------------------------------------------ */
 
-static void cancel(struct igt_delivery_loop *loop)
+static void on_deadline(uv_timer_t *handle);
+
+/* The next step of the end: finish what runs, then cancel it, then leave it for the next start. */
+static void hurry(struct igt_delivery_loop *loop)
 {
-    if (loop->ending == 2)
+    if (loop->ending == CANCELLING) {
+        igt_log(
+            loop->toolkit, INGOT_WARN,
+            "event=ended_early hint=\"the store did not take what was under way; the next start "
+            "takes it over\"");
+        uv_stop(&loop->uv);
         return;
-    loop->ending = 2;
+    }
+    loop->ending = CANCELLING;
+    uv_timer_start(&loop->deadline, on_deadline, CANCEL_MS, 0);
     igt_http_cancel_all(loop->http);
     igt_command_cancel_all(loop->commands);
 }
 
 static void on_deadline(uv_timer_t *handle)
 {
-    cancel(handle->data);
+    hurry(handle->data);
 }
 
 static void on_signal(uv_signal_t *handle, int number)
 {
     struct igt_delivery_loop *loop = handle->data;
-    if (loop->ending) { /* asked twice: at once */
-        cancel(loop);
+    if (loop->ending != WORKING) { /* asked again: faster */
+        hurry(loop);
         return;
     }
     igt_log(loop->toolkit, INGOT_INFO, "event=ending signal=%d running=%llu", number,
             (unsigned long long)igt_scheduler_numbers(loop->scheduler).running);
-    loop->ending = 1;
+    loop->ending = FINISHING;
     loop->closing(loop->closing_context);
     igt_scheduler_stop(loop->scheduler);
     uv_timer_start(&loop->deadline, on_deadline, (uint64_t)(loop->config->shutdown_us / 1000), 0);

@@ -5,6 +5,7 @@
  */
 #include "gateway.h"
 
+#include "core/instant.h"
 #include "core/json.h"
 #include "core/limits.h"
 #include "core/model.h"
@@ -14,22 +15,32 @@
 #include <errno.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/eventfd.h>
 #include <time.h>
+#include <unistd.h>
 
 #define PATH_EVENTS "/v1/events"
 #define PATH_HEALTH "/healthz"
+
+/* Ids that are so much ahead of the clock come of a clock that was wrong. */
+#define CLOCK_LEAP_S 3600
 
 /* How long stop waits for answers to be sent. */
 #define STOP_WAIT_S 1
 
 struct igt_gateway {
     struct MHD_Daemon *daemon;
+    pthread_t thread;
+    int has_thread;
+    int wake_fd; /* readable when a connection was resumed, or the thread is to end */
+    atomic_int ending;
     const struct igt_routes *routes;
     struct igt_journal *journal;
     const struct ingot_toolkit *toolkit;
@@ -39,6 +50,7 @@ struct igt_gateway {
     pthread_mutex_t lock;
     pthread_cond_t idle;
     size_t active; /* requests that were begun and not ended */
+    size_t bytes;  /* of the bodies that are being received; of the server's thread */
 };
 
 enum body_form { BODY_JSON, BODY_LINES };
@@ -232,6 +244,9 @@ static enum ingot_status add_event(struct exchange *exchange, const struct igt_j
         igt_event_decode(value, IGT_DECODE_SOURCE, path, request->arena, event, err);
     if (status)
         return status;
+    /* The clock leapt ahead and came back: ids of that time would not be admitted. */
+    if (INGOT_KSUID_EPOCH + (int64_t)gateway->ids.seconds > now_us / IGT_SECOND_US + CLOCK_LEAP_S)
+        ingot_ksuid_generator_init(&gateway->ids);
     if (ingot_ksuid_is_none(&event->id))
         ingot_ksuid_generate(&gateway->ids, gateway->toolkit, &event->id);
     event->received_us = now_us;
@@ -326,8 +341,10 @@ static size_t leave_escaped(void *context, struct MHD_Connection *connection, ch
 static void decided(struct igt_request *request, void *context)
 {
     struct exchange *exchange = context;
+    struct igt_gateway *gateway = exchange->gateway;
     (void)request;
-    MHD_resume_connection(exchange->connection);
+    MHD_resume_connection(exchange->connection); /* the exchange may be gone from now on */
+    eventfd_write(gateway->wake_fd, 1);
 }
 
 /* The whole body is there: parse it, hand it over, and wait without a thread. */
@@ -416,11 +433,16 @@ static enum MHD_Result begin(struct exchange *exchange, const char *url, const c
 static enum MHD_Result take_bytes(struct exchange *exchange, const char *data, size_t size)
 {
     struct igt_buffer *body = &exchange->request->body;
+    struct igt_gateway *gateway = exchange->gateway;
+    if (gateway->bytes + size > IGT_RECEIVED_BYTES_MAX)
+        return MHD_NO;
     if (!exchange->too_large && size <= IGT_BODY_BYTES_MAX - body->len) {
         igt_buffer_add(body, data, size);
+        gateway->bytes += size;
         return MHD_YES;
     }
     exchange->too_large = 1;
+    gateway->bytes -= body->len;
     igt_buffer_fini(body);
     exchange->dropped += size;
     return exchange->dropped <= IGT_BODY_BYTES_MAX ? MHD_YES : MHD_NO;
@@ -468,8 +490,10 @@ static void completed(void *context, struct MHD_Connection *connection, void **s
     (void)connection, (void)code;
     if (!exchange)
         return;
-    if (exchange->request)
+    if (exchange->request) {
+        gateway->bytes -= exchange->request->body.len;
         igt_request_release(exchange->request);
+    }
     free(exchange);
     *state = NULL;
     pthread_mutex_lock(&gateway->lock);
@@ -497,6 +521,43 @@ static int parse_address(const char *host, uint16_t port, struct sockaddr_storag
     return 1;
 }
 
+/*
+ * The server's loop. The library's own would do, but for a stall: in 0.9.75 it
+ * sleeps once more before it serves anybody when exactly 128 connections (or a
+ * multiple) are ready at once.
+ */
+static void *serve(void *context)
+{
+    struct igt_gateway *gateway = context;
+    struct pollfd fds[] = {
+        {.fd = gateway->wake_fd, .events = POLLIN},
+        {.fd = MHD_get_daemon_info(gateway->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd,
+         .events = POLLIN}};
+    while (!atomic_load(&gateway->ending)) {
+        unsigned long long wait_ms;
+        eventfd_t count;
+        int is_timed = MHD_get_timeout(gateway->daemon, &wait_ms) == MHD_YES;
+        poll(fds, 2, is_timed ? (int)wait_ms : -1);
+        if (fds[0].revents)
+            eventfd_read(gateway->wake_fd, &count);
+        MHD_run(gateway->daemon);
+    }
+    return NULL;
+}
+
+/* Starts the thread; on failure the error says why. */
+static enum ingot_status start_thread(struct igt_gateway *gateway, struct ingot_error *err)
+{
+    gateway->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    int code =
+        gateway->wake_fd < 0 ? errno : pthread_create(&gateway->thread, NULL, serve, gateway);
+    if (code)
+        return ingot_error_set(err, INGOT_IO, "gateway: could not start a thread: %s",
+                               strerror(code));
+    gateway->has_thread = 1;
+    return INGOT_OK;
+}
+
 enum ingot_status igt_gateway_start(const char *host, uint16_t port,
                                     const struct igt_routes *routes, struct igt_journal *journal,
                                     const struct ingot_toolkit *toolkit,
@@ -508,13 +569,14 @@ enum ingot_status igt_gateway_start(const char *host, uint16_t port,
     struct igt_gateway *gateway = calloc(1, sizeof *gateway);
     if (!gateway)
         return ingot_error_set(err, INGOT_NOMEM, "gateway: memory ran out");
+    gateway->wake_fd = -1;
     gateway->routes = routes;
     gateway->journal = journal;
     gateway->toolkit = toolkit;
     ingot_ksuid_generator_init(&gateway->ids);
     pthread_mutex_init(&gateway->lock, NULL);
     pthread_cond_init(&gateway->idle, NULL);
-    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME;
+    unsigned flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME;
     if (address.ss_family == AF_INET6)
         flags |= MHD_USE_IPv6;
     gateway->daemon = MHD_start_daemon(
@@ -522,8 +584,7 @@ enum ingot_status igt_gateway_start(const char *host, uint16_t port,
         MHD_OPTION_NOTIFY_COMPLETED, completed, gateway, MHD_OPTION_UNESCAPE_CALLBACK,
         leave_escaped, NULL, MHD_OPTION_CONNECTION_LIMIT, IGT_CONNECTIONS_MAX,
         MHD_OPTION_CONNECTION_TIMEOUT, IGT_CONNECTION_IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-        (size_t)IGT_CONNECTION_MEMORY_BYTES, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-        MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_END);
+        (size_t)IGT_CONNECTION_MEMORY_BYTES, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
     if (!gateway->daemon) {
         int code = errno;
         igt_gateway_stop(gateway);
@@ -535,8 +596,12 @@ enum ingot_status igt_gateway_start(const char *host, uint16_t port,
         MHD_get_daemon_info(gateway->daemon, MHD_DAEMON_INFO_BIND_PORT);
     snprintf(gateway->address, sizeof gateway->address,
              address.ss_family == AF_INET6 ? "[%s]:%u" : "%s:%u", host, info ? info->port : port);
-    *ret_gateway = gateway;
-    return INGOT_OK;
+    enum ingot_status status = start_thread(gateway, err);
+    if (status)
+        igt_gateway_stop(gateway);
+    else
+        *ret_gateway = gateway;
+    return status;
 }
 
 const char *igt_gateway_address(const struct igt_gateway *gateway)
@@ -562,6 +627,13 @@ void igt_gateway_stop(struct igt_gateway *gateway)
            pthread_cond_timedwait(&gateway->idle, &gateway->lock, &until) != ETIMEDOUT)
         ;
     pthread_mutex_unlock(&gateway->lock);
+    if (gateway->has_thread) {
+        atomic_store(&gateway->ending, 1);
+        eventfd_write(gateway->wake_fd, 1);
+        pthread_join(gateway->thread, NULL);
+    }
+    if (gateway->wake_fd >= 0)
+        close(gateway->wake_fd);
     if (gateway->daemon)
         MHD_stop_daemon(gateway->daemon);
     pthread_cond_destroy(&gateway->idle);

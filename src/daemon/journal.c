@@ -192,25 +192,30 @@ static void load_body(struct igt_journal *journal, struct igt_arena *arena,
     ingot_page_destroy(page);
 }
 
-/* Reads a job again for memory to be mended; NULL if there is none. */
-static struct ingot_job *read_job(struct igt_journal *journal, struct igt_arena *arena,
-                                  const struct igt_map_key *key)
+/* Reads a job again for memory to be mended. */
+static void read_job(struct igt_journal *journal, struct igt_arena *arena,
+                     struct igt_read_result *result)
 {
     struct ingot_page *page = NULL;
     struct ingot_job *job = NULL;
-    if (ingot_store_event(journal->store, journal->toolkit, &key->event_id, &page, NULL) !=
-        INGOT_OK)
-        return NULL;
-    if (key->job < page->job_count)
+    result->status =
+        ingot_store_event(journal->store, journal->toolkit, &result->key.event_id, &page, NULL);
+    if (result->status)
+        return;
+    if (result->key.job < page->job_count)
         job = igt_arena_alloc(arena, sizeof *job);
+    else
+        result->status = INGOT_NOT_FOUND;
     if (job) {
-        *job = page->events[0].jobs[key->job];
+        *job = page->events[0].jobs[result->key.job];
         job->destination = igt_arena_copy(arena, job->destination);
         job->event = igt_arena_copy(arena, job->event);
         job->context = job->data = job->latest.error = (struct ingot_bytes){NULL, 0};
+        result->job = job;
+    } else if (!result->status) {
+        result->status = INGOT_NOMEM;
     }
     ingot_page_destroy(page);
-    return job;
 }
 
 /* Tells requests their verdicts, and hands those that stored something on to be sighted. */
@@ -247,9 +252,11 @@ static void settle_rows(struct igt_journal *journal, const struct share *share,
             load_body(journal, results->arena, result);
     }
     for (const struct igt_batch *batch = share->batches; batch; batch = batch->next)
-        for (size_t i = 0; i < batch->read_count; i++)
-            results->reads[results->read_count++] = (struct igt_read_result){
-                batch->reads[i], read_job(journal, results->arena, &batch->reads[i])};
+        for (size_t i = 0; i < batch->read_count; i++) {
+            struct igt_read_result *read = &results->reads[results->read_count++];
+            read->key = batch->reads[i];
+            read_job(journal, results->arena, read);
+        }
 }
 
 static struct igt_results *create_results(const struct share *share)
@@ -538,6 +545,12 @@ void igt_journal_stop(struct igt_journal *journal)
     pthread_cond_signal(&journal->work);
     pthread_mutex_unlock(&journal->lock);
     pthread_join(journal->thread, NULL);
+}
+
+void igt_journal_destroy(struct igt_journal *journal)
+{
+    if (!journal)
+        return;
     pthread_cond_destroy(&journal->work);
     pthread_mutex_destroy(&journal->lock);
     free(journal);

@@ -54,10 +54,11 @@ struct igt_row_result {
     struct ingot_error *error;
 };
 
-/* A job that was read again; job is NULL if there is none. */
+/* A job that was read again. */
 struct igt_read_result {
     struct igt_map_key key;
-    struct ingot_job *job;
+    enum ingot_status status; /* INGOT_OK, INGOT_NOT_FOUND, or why it could not be read */
+    struct ingot_job *job;    /* NULL unless INGOT_OK */
 };
 
 /* What a commit brings back to the scheduler. */
@@ -101,7 +102,10 @@ void igt_journal_submit_batch(struct igt_journal *journal, struct igt_batch *bat
 /* Whether the store still works. Any thread. */
 int igt_journal_is_healthy(struct igt_journal *journal);
 
-/* Commits what waits, ends the thread and frees the journal; NULL is allowed. */
+/* Commits what waits and ends the thread; what is submitted from now on is INGOT_CLOSED. NULL is allowed. */
 void igt_journal_stop(struct igt_journal *journal);
+
+/* Frees a journal that was stopped, when nobody can call it any more. NULL is allowed. */
+void igt_journal_destroy(struct igt_journal *journal);
 
 #endif

@@ -95,6 +95,7 @@ struct igt_scheduler *igt_scheduler_create(const struct igt_plan *plans, size_t 
     scheduler->free_list = IGT_MAP_NONE;
     scheduler->map.key_of = key_of;
     scheduler->map.context = scheduler;
+    igt_random(toolkit, scheduler->map.secret, sizeof scheduler->map.secret);
     return scheduler;
 }
 
@@ -396,7 +397,7 @@ static void append_outcome(struct igt_scheduler *scheduler, struct live *job,
     } else {
         size_t at = append(scheduler, rows, job, job->seq + 1, job->attempt, INGOT_STATE_EXECUTING,
                            INGOT_STATE_AWAITING);
-        rows->rows[at].row.due_us = now_us;
+        rows->rows[at].row.due_us = retry_after_us == INGOT_NO_TIME ? now_us : retry_after_us;
     }
 }
 

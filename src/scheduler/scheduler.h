@@ -99,7 +99,7 @@ enum igt_next igt_scheduler_verdict(struct igt_scheduler *scheduler,
 /*
  * Takes what became of a running attempt and appends the rows of its outcome.
  * error is JSON or absent, and must stay until the caller has copied the rows.
- * retry_after_us: what the destination asked for, or INGOT_NO_TIME.
+ * retry_after_us: until when the destination is to be left alone, or INGOT_NO_TIME.
  */
 void igt_scheduler_report(struct igt_scheduler *scheduler, const struct igt_map_key *key,
                           enum igt_report report, int64_t retry_after_us, struct ingot_bytes error,

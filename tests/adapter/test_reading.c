@@ -201,13 +201,19 @@ static void row_54_walking_with_a_cursor_gives_what_no_limit_gives(void **state)
     struct fixture *fixture = *state;
     static const unsigned statuses[] = {0, INGOT_STATE_BIT(INGOT_STATE_DISCARDED),
                                         INGOT_STATE_BIT(INGOT_STATE_SUCCEEDED)};
+    struct ingot_job jobs[3] = {fixture_job(fixture, "a", "*"), fixture_job(fixture, "b", "*"),
+                                fixture_job(fixture, "c", "*")};
     fill(fixture);
+    struct ingot_event event = fixture_event(fixture, jobs, 3);
+    fixture_put(fixture, &event);
+    for (uint32_t j = 0; j < 3; j++)
+        fixture_walk(fixture, &event.id, j, (enum ingot_state[]){DISCARDED, NONE});
     for (size_t s = 0; s < COUNT(statuses); s++) {
         struct ingot_where where = {.limit = INGOT_NO_LIMIT, .status_in = statuses[s]};
         struct ingot_page *all = find(fixture, &where);
         assert_false(all->more);
         for (uint32_t limit = 1; limit <= all->job_count + 1; limit++) {
-            size_t event = 0, job = 0, seen = 0;
+            size_t at = 0, job = 0, seen = 0;
             struct ingot_page *page = NULL;
             where.limit = limit;
             where.after = (struct ingot_cursor){0};
@@ -217,10 +223,10 @@ static void row_54_walking_with_a_cursor_gives_what_no_limit_gives(void **state)
                 assert_true(page->job_count <= limit);
                 for (size_t i = 0; i < page->event_count; i++)
                     for (size_t j = 0; j < page->events[i].job_count; j++, seen++) {
-                        if (job == all->events[event].job_count)
-                            event++, job = 0;
+                        if (job == all->events[at].job_count)
+                            at++, job = 0;
                         assert_memory_equal(&page->events[i].jobs[j].id,
-                                            &all->events[event].jobs[job++].id, 20);
+                                            &all->events[at].jobs[job++].id, 20);
                     }
                 where.after = page->next;
             } while (page->more);

@@ -329,6 +329,7 @@ static void row_51_a_validation_names_the_place(void **state)
         {"Queue/Events[0]/Jobs[1]/Transitions[0]/StateAfter",
          "a job is born acknowledged, or awaiting with a due time"},
         {"Queue/Events[0]/Jobs[1]/Context", "must not have white space around it"},
+        {"Queue/Events[0]/Jobs[1]/Data", "must not have white space around it"},
         {"Queue/Events[0]/Jobs[1]/Data", "must not be nested deeper than 62"},
     };
     for (size_t i = 0; i < COUNT(expected); i++) {
@@ -380,6 +381,9 @@ static void row_51_a_validation_names_the_place(void **state)
             break;
         case 14:
             jobs[1].context = ingot_bytes_of("{} ");
+            break;
+        case 15:
+            jobs[1].data = ingot_bytes_of("\n{}");
             break;
         default:
             jobs[1].data = ingot_bytes_of(deep);

@@ -149,6 +149,7 @@ static int close_bench(void **state)
 {
     struct bench *bench = *state;
     igt_journal_stop(bench->journal);
+    igt_journal_destroy(bench->journal);
     ingot_store_close(bench->store);
     free(bench);
     return 0;
@@ -283,7 +284,7 @@ static void after_an_io_error_nobody_waits_and_nothing_more_is_taken(void **stat
         igt_request_release(requests[i]);
 }
 
-static void stop_commits_what_waits(void **state)
+static void stop_commits_what_waits_and_takes_nothing_more(void **state)
 {
     struct bench *bench = *state;
     struct igt_request *requests[10];
@@ -294,9 +295,12 @@ static void stop_commits_what_waits(void **state)
     }
     close_gate(0);
     igt_journal_stop(bench->journal);
-    bench->journal = NULL;
     assert_int_equal(bench->decided, 10);
     assert_int_equal(bench->stored, 10);
+    /* a request that is read to its end only now: the gateway ends after the journal */
+    assert_int_equal(igt_journal_submit(bench->journal, requests[0]), INGOT_CLOSED);
+    igt_journal_destroy(bench->journal);
+    bench->journal = NULL;
     for (size_t i = 0; i < 10; i++)
         igt_request_release(requests[i]);
 }
@@ -312,7 +316,8 @@ int main(void)
                                         open_bench, close_bench),
         cmocka_unit_test_setup_teardown(after_an_io_error_nobody_waits_and_nothing_more_is_taken,
                                         open_bench, close_bench),
-        cmocka_unit_test_setup_teardown(stop_commits_what_waits, open_bench, close_bench),
+        cmocka_unit_test_setup_teardown(stop_commits_what_waits_and_takes_nothing_more, open_bench,
+                                        close_bench),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("journal", tests, NULL, NULL);

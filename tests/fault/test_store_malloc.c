@@ -95,6 +95,9 @@ static long next_n(long n)
     return n < 200 ? n + 1 : n + 1 + rand() % (n / 50);
 }
 
+/* JSON strings that need an allocation of their own, wherever they are copied. */
+static char long_text[3000], long_error[2000];
+
 /* What a round of operations works on, and what of it is known to be stored. */
 struct round {
     struct fixture *fixture;
@@ -181,7 +184,7 @@ static void add_transitions(struct round *round)
     struct ingot_error err = {0};
     if (!round->has_events)
         return;
-    rows[1].error = ingot_bytes_of("{\"message\":\"no\"}");
+    rows[1].error = rows[2].error = ingot_bytes_of(long_error);
     memset(results, 0, sizeof results);
     resume(round);
     enum ingot_status status =
@@ -207,10 +210,12 @@ static void find(struct round *round, enum ingot_detail detail)
     assert_int_equal(page->event_count, round->has_events && !round->is_retired ? 2 : 0);
     for (size_t i = 0; i < page->event_count; i++) {
         assert_memory_equal(&page->events[i].id, &round->events[i].id, 20);
-        if (detail == INGOT_DETAIL_ALL)
+        if (detail == INGOT_DETAIL_ALL) {
             assert_true(ingot_bytes_equal(page->events[i].data, round->events[i].data));
-        else
+            assert_true(ingot_bytes_equal(page->events[i].context, round->events[i].context));
+        } else {
             assert_null(page->events[i].data.data);
+        }
     }
     if (page->event_count) {
         const struct ingot_event *event = &page->events[0];
@@ -218,6 +223,8 @@ static void find(struct round *round, enum ingot_detail detail)
         assert_int_equal(event->jobs[0].latest.seq, round->steps);
         if (detail == INGOT_DETAIL_ALL)
             assert_true(ingot_bytes_equal(event->jobs[0].context, round->jobs[0].context));
+        if (round->steps && detail == INGOT_DETAIL_ALL)
+            assert_true(ingot_bytes_equal(event->jobs[0].latest.error, ingot_bytes_of(long_error)));
         if (round->has_added && detail == INGOT_DETAIL_ALL)
             assert_true(ingot_bytes_equal(event->jobs[1].data, round->added.data));
     }
@@ -238,8 +245,7 @@ static void read_history(struct round *round)
         return;
     assert_int_equal(page->transition_count, 1 + round->steps + (round->is_retired ? 1 : 0));
     if (round->steps)
-        assert_true(
-            ingot_bytes_equal(page->transitions[2].error, ingot_bytes_of("{\"message\":\"no\"}")));
+        assert_true(ingot_bytes_equal(page->transitions[2].error, ingot_bytes_of(long_error)));
     ingot_page_destroy(page);
 }
 
@@ -323,13 +329,14 @@ static void run_round(struct fixture *fixture, long n, long number)
     struct round round = {.fixture = fixture, .from = n, .begin = fixture_id(fixture)};
     for (size_t i = 0; i < 2; i++) {
         round.jobs[i] = fixture_job(fixture, i ? "mail" : "crm", "*");
-        round.jobs[i].context = ingot_bytes_of("{\"a\":[1,2,{\"b\":null}]}");
+        round.jobs[i].context = ingot_bytes_of(long_text);
         round.events[i] = fixture_event(fixture, &round.jobs[i], 1);
+        round.events[i].data = round.events[i].context = ingot_bytes_of(long_text);
     }
     round.added = fixture_job(fixture, "log", "*");
     round.added.event_id = round.events[0].id;
     round.added.parent_job_id = round.jobs[0].id;
-    round.added.data = ingot_bytes_of("\"added\"");
+    round.added.data = ingot_bytes_of(long_text);
     insert_queue(&round);
     check(&round);
     insert_again(&round);
@@ -430,6 +437,9 @@ int main(int argc, char **argv)
 #undef TEST
     if (argc != 2 || !replace_sqlite_memory())
         return 2;
+    memset(long_text, 'x', sizeof long_text - 1);
+    long_text[0] = long_text[sizeof long_text - 2] = '"';
+    snprintf(long_error, sizeof long_error, "{\"message\":\"%01900d\"}", 0);
     fixture_use(argv[1]);
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("store_malloc", tests, NULL, NULL);

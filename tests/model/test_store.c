@@ -44,9 +44,7 @@ static struct ingot_bytes pick_text(struct model *model)
 
 static const char *pick_destination(struct model *model)
 {
-    static const char *const names[] = {"crm", "mail", "log",
-                                        "\xc3\xbc"
-                                        "ber"};
+    static const char *const names[] = {"crm", "mail", "log", "b\xc3\xbcro"};
     return names[pick(model, COUNT(names))];
 }
 

@@ -198,7 +198,8 @@ class Daemon(Process):
         """The address that this very process wrote to the lock, if it did."""
         try:
             with open(self.lock_path, encoding="ascii") as file:
-                pid, _, address = file.read().strip().partition(" ")
+                # behind the line may still stand the rest of an older one
+                pid, _, address = file.readline().strip().partition(" ")
         except FileNotFoundError:
             return None
         return address if pid == str(self.pid) else None
@@ -327,8 +328,9 @@ class Lab:
                                    "destination": job["destination"], "name": job["event"],
                                    "chain": []}
                 places[event, number] = jobs[job["id"]]
-        for event, number, *row in self.sql("SELECT event_id, job, state_after, attempt, due_at,"
-                                            " error, created_at FROM transitions ORDER BY 1, 2, seq"):
+        rows = self.sql("SELECT event_id, job, state_after, attempt, due_at, error, created_at"
+                        " FROM transitions ORDER BY event_id, job, seq")
+        for event, number, *row in rows:
             step = dict(zip(("state", "attempt", "due", "error", "at"), row))
             step["state"] = NAMES[step["state"]]
             places[event, number]["chain"].append(step)
@@ -336,8 +338,9 @@ class Lab:
 
     def live(self):
         """How many jobs have not ended."""
-        return self.sql("SELECT (SELECT coalesce(sum(json_array_length(jobs)), 0) FROM events) -"
-                        f" (SELECT count(*) FROM transitions WHERE state_after IN {TERMINAL})")[0][0]
+        jobs = "SELECT coalesce(sum(json_array_length(jobs)), 0) FROM events"
+        ended = f"SELECT count(*) FROM transitions WHERE state_after IN {TERMINAL}"
+        return self.sql(f"SELECT ({jobs}) - ({ended})")[0][0]
 
     def drain(self, daemon=None, seconds=60):
         """Waits until every job has ended."""

@@ -240,8 +240,9 @@ def what_is_no_success_is_a_failure(lab):
              for step in one_job(lab, destination="hook")["chain"] if step["state"] == "failed"]
     equal(codes, [status for status, _ in answers[:-1]])
     equal(len(receiver.requests), len(answers), "a private address was connected to")
-    for name, message in (("closed", "(?i)connect"), ("private", "address"), ("absent", "(?i)no such"),
-                          ("exits", "exit code 3"), ("killed", "signal 9"), ("late", "no end within")):
+    for name, message in (("closed", "(?i)connect"), ("private", "address"),
+                          ("absent", "(?i)no such"), ("exits", "exit code 3"),
+                          ("killed", "signal 9"), ("late", "no end within")):
         job = one_job(lab, destination=name)
         equal(states(job), [("executing", 1), ("discarded", 1)], name)
         matches(json.loads(job["chain"][1]["error"])["message"], message, name)

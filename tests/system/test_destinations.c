@@ -1279,7 +1279,7 @@ static int make_folder(void **state)
 {
     (void)state;
     const char *parent = getenv("TMPDIR");
-    snprintf(folder, sizeof folder, "%s/ingot-test-XXXXXX", parent ? parent : "/tmp");
+    snprintf(folder, sizeof folder, "%s/ingot-destinations-XXXXXX", parent ? parent : "/tmp");
     return mkdtemp(folder) ? 0 : -1;
 }
 

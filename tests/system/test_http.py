@@ -214,8 +214,8 @@ def an_event_that_is_not_as_it_must_be_is_refused_with_its_place(lab):
 def an_id_that_is_no_ksuid_is_refused(lab):
     daemon = lab.daemon()
     now, good = int(time.time()), ksuid()
-    bad = ["", "0" * 27, good[:-1], good + "0", good[:-1] + "-", good[:-1] + " ", good[:-1] + "\u00e4",
-           "aWgEPTl1tmebfsQzFP4bxwgy80W", "z" * 27, 5, {}, [good], True,
+    bad = ["", "0" * 27, good[:-1], good + "0", good[:-1] + "-", good[:-1] + " ",
+           good[:-1] + "\u00e4", "aWgEPTl1tmebfsQzFP4bxwgy80W", "z" * 27, 5, {}, [good], True,
            ksuid(now - 7 * DAY_S - 60), ksuid(now + DAY_S + 60), ksuid(harness.EPOCH)]
     for value in bad:
         error = refused(lab, daemon.post([EVENT, EVENT | {"id": value}]), 400, value)

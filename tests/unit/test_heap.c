@@ -50,7 +50,7 @@ static void push(struct owner *owner, uint32_t index, int64_t time_us)
     assert_true(igt_heap_push(&owner->heap, index, time_us));
 }
 
-/* Every member is where it was said to be, and the first is the earliest. */
+/* Every member is where it was said to be, none before its parent, and the first is the earliest. */
 static void check(const struct owner *owner)
 {
     size_t members = 0;
@@ -65,6 +65,9 @@ static void check(const struct owner *owner)
         earliest = owner->times[i] < earliest ? owner->times[i] : earliest;
     }
     assert_int_equal(members, owner->heap.count);
+    for (size_t place = 1; place < members; place++)
+        assert_true(owner->heap.entries[(place - 1) / 2].time_us <=
+                    owner->heap.entries[place].time_us);
     if (members)
         assert_true(owner->heap.entries[0].time_us == earliest);
 }

@@ -39,7 +39,11 @@ static enum ingot_status compare_event(struct sqlite_store *store, struct ingot_
     if (!status)
         given->verdict = ingot_event_same(&stored, given) ? INGOT_ALREADY : INGOT_MISMATCH;
     ingot_page_destroy(page);
-    return status;
+    if (status != INGOT_CORRUPT || sqlite_engine_is_corrupt(store))
+        return status;
+    /* One damaged row is not what was given, and no reason to end for everybody. */
+    given->verdict = INGOT_MISMATCH;
+    return INGOT_OK;
 }
 
 static enum ingot_status write_event(struct sqlite_store *store, struct ingot_commit_event *given,
@@ -227,7 +231,7 @@ static enum ingot_status end(struct sqlite_store *store, enum ingot_status statu
 {
     if (!status && sqlite_run(store, S_COMMIT) != SQLITE_OK)
         status = sqlite_failure(store, err, "could not commit to");
-    if (status == INGOT_IO || status == INGOT_CORRUPT)
+    if (status == INGOT_IO || (status == INGOT_CORRUPT && sqlite_engine_is_corrupt(store)))
         store->failed = 1; /* a failed fsync is never tried again (PROTOCOL 2.5) */
     if (status && !sqlite3_get_autocommit(store->db))
         sqlite_run(store, S_ROLLBACK);

@@ -96,6 +96,12 @@ enum ingot_status sqlite_failure(struct sqlite_store *store, struct ingot_error 
     return status;
 }
 
+int sqlite_engine_is_corrupt(struct sqlite_store *store)
+{
+    int code = sqlite3_errcode(store->db);
+    return code == SQLITE_CORRUPT || code == SQLITE_NOTADB || code == SQLITE_ERROR;
+}
+
 int sqlite_run(struct sqlite_store *store, enum statement statement)
 {
     int code = sqlite3_step(store->statements[statement]);

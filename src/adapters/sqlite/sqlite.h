@@ -50,6 +50,9 @@ struct sqlite_store {
 enum ingot_status sqlite_failure(struct sqlite_store *store, struct ingot_error *err,
                                  const char *what);
 
+/* Whether the last failure was SQLite's own judgement of the file, and not ours of a row. */
+int sqlite_engine_is_corrupt(struct sqlite_store *store);
+
 enum ingot_status sqlite_no_memory(struct ingot_error *err);
 
 /* Runs a statement that gives no row, and resets it. */
