@@ -84,6 +84,15 @@ static size_t take_answer(char *data, size_t size, size_t count, void *context)
     return size * count;
 }
 
+/* Called by curl while it waits: Ctrl-C ends that too. */
+static int on_waiting(void *context, curl_off_t total, curl_off_t now, curl_off_t up_total,
+                      curl_off_t up_now)
+{
+    struct emitter *emitter = context;
+    (void)total, (void)now, (void)up_total, (void)up_now;
+    return igt_cli_progress(&emitter->progress, emitter->sent, 0);
+}
+
 /* One event of the answer: its status and its number of jobs. */
 static enum ingot_verdict read_status(const struct igt_json *event, size_t *ret_jobs)
 {
@@ -163,6 +172,9 @@ static enum ingot_status post(struct emitter *emitter, const struct igt_buffer *
     curl_easy_setopt(emitter->curl, CURLOPT_POSTFIELDS, body->data);
     curl_easy_setopt(emitter->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body->len);
     CURLcode result = curl_easy_perform(emitter->curl);
+    if (result == CURLE_ABORTED_BY_CALLBACK)
+        return ingot_error_set(err, INGOT_CLOSED,
+                               "emit: stopped on request; the last events may have been stored");
     if (result != CURLE_OK)
         return ingot_error_set(err, INGOT_RETRY, "emit: no answer from the daemon: %s",
                                curl_easy_strerror(result));
@@ -216,8 +228,7 @@ static enum ingot_status send_to_store(struct emitter *emitter, struct ingot_err
         return ingot_error_set(err, INGOT_NOMEM, "emit: memory ran out");
     for (size_t i = 0; i < commit.event_count && !status; i++) {
         struct ingot_event *event = &emitter->events[i];
-        status = ingot_event_validate(event, &emitter->cli->toolkit, "Event", err);
-        if (!status && !event->jobs)
+        if (!event->jobs)
             status = igt_routes_apply(&emitter->routes, &emitter->ids, &emitter->cli->toolkit,
                                       emitter->arena, event);
         commit.events[i] =
@@ -279,6 +290,9 @@ static enum ingot_status connect_to_daemon(struct emitter *emitter, const char *
     curl_easy_setopt(emitter->curl, CURLOPT_TIMEOUT, 60L);
     curl_easy_setopt(emitter->curl, CURLOPT_WRITEFUNCTION, take_answer);
     curl_easy_setopt(emitter->curl, CURLOPT_WRITEDATA, &emitter->answer);
+    curl_easy_setopt(emitter->curl, CURLOPT_NOPROGRESS, 0L);
+    curl_easy_setopt(emitter->curl, CURLOPT_XFERINFOFUNCTION, on_waiting);
+    curl_easy_setopt(emitter->curl, CURLOPT_XFERINFODATA, emitter);
     curl_easy_setopt(emitter->curl, CURLOPT_PRIVATE, headers);
     return INGOT_OK;
 }
@@ -383,11 +397,20 @@ static enum ingot_status add(struct emitter *emitter, struct ingot_bytes data,
     if (data.data && !event->data.data)
         return ingot_error_set(err, INGOT_NOMEM, "emit: memory ran out");
     ingot_ksuid_generate(&emitter->ids, &emitter->cli->toolkit, &event->id);
+    if (ingot_event_validate(event, &emitter->cli->toolkit, "Event", err) != INGOT_OK)
+        return INGOT_INVALID;
     emitter->event_count++;
     emitter->bytes += data.len + 256;
     if (emitter->event_count == BATCH_EVENTS_MAX || emitter->bytes > BATCH_BYTES_MAX)
         return flush(emitter, err);
     return INGOT_OK;
+}
+
+static enum ingot_status unreadable(struct ingot_error *err)
+{
+    if (errno == EINTR)
+        return ingot_error_set(err, INGOT_CLOSED, "emit: stopped on request");
+    return ingot_error_set(err, INGOT_INVALID, "emit: could not read: %s", strerror(errno));
 }
 
 /* Every line of a file is the data of an event; empty lines are passed over. */
@@ -410,7 +433,7 @@ static enum ingot_status add_lines(struct emitter *emitter, FILE *file, struct i
         }
     }
     if (!status && ferror(file))
-        status = ingot_error_set(err, INGOT_INVALID, "emit: could not read: %s", strerror(errno));
+        status = unreadable(err);
     free(line);
     return status;
 }
@@ -424,7 +447,7 @@ static enum ingot_status add_file(struct emitter *emitter, FILE *file, struct in
         igt_buffer_add(&text, part, len);
     enum ingot_status status = INGOT_OK;
     if (ferror(file))
-        status = ingot_error_set(err, INGOT_INVALID, "emit: could not read: %s", strerror(errno));
+        status = unreadable(err);
     else if (text.failed)
         status = ingot_error_set(err, INGOT_NOMEM, "emit: memory ran out");
     else

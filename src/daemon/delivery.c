@@ -207,6 +207,15 @@ static void ask_to_read(struct igt_delivery_loop *loop, const struct igt_map_key
     batch->reads[batch->read_count++] = *key;
 }
 
+/* A job that will not be delivered is what an operator wants to hear of. */
+static void log_discard(struct igt_delivery_loop *loop, const struct ingot_transition *row)
+{
+    char id[INGOT_KSUID_TEXT_LEN + 1];
+    ingot_ksuid_format(&row->event_id, id);
+    igt_log(loop->toolkit, INGOT_WARN, "event=discarded job=%s/%u attempts=%u", id, row->job,
+            row->attempt);
+}
+
 static void take(struct igt_delivery_loop *loop, struct igt_results *results)
 {
     int64_t now_us = igt_now_us(loop->toolkit);
@@ -216,6 +225,8 @@ static void take(struct igt_delivery_loop *loop, struct igt_results *results)
         const struct igt_row_result *result = &results->rows[i];
         enum igt_next next = igt_scheduler_verdict(loop->scheduler, &result->row, result->verdict,
                                                    now_us, &batch_of(loop)->rows);
+        if (result->verdict == INGOT_STORED && result->row.state_after == INGOT_STATE_DISCARDED)
+            log_discard(loop, &result->row);
         if (next == IGT_NEXT_DELIVER)
             start_attempt(loop, result);
         else if (next == IGT_NEXT_READ)

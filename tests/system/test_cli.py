@@ -335,7 +335,7 @@ def emit_refuses_data_that_is_not_json(lab):
         result = lab.run("emit", name, "-c", config)
         equal(result.returncode, 2, repr(name), result.stderr)
         check("\x1b" not in result.stderr, repr(result.stderr))
-    equal(lab.run("find").returncode, 1, "something was stored")
+    check(lab.run("find").returncode in (1, 3), "something was stored")
 
 
 @test
