@@ -78,7 +78,7 @@ static void row_40_an_adapter_is_chosen_by_its_name(void **state)
     ingot_store_close(store);
 }
 
-static void row_40_an_adapter_is_loaded_from_the_operators_folder(void **state)
+static void rows_1_and_40_an_adapter_is_loaded_from_the_operators_folder(void **state)
 {
     (void)state;
     struct ingot_options options = INGOT_OPTIONS_INIT;
@@ -310,7 +310,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(row_12_the_interface_is_called_store),
         cmocka_unit_test(row_39_options_carry_their_size),
         cmocka_unit_test(row_40_an_adapter_is_chosen_by_its_name),
-        cmocka_unit_test(row_40_an_adapter_is_loaded_from_the_operators_folder),
+        cmocka_unit_test(rows_1_and_40_an_adapter_is_loaded_from_the_operators_folder),
         cmocka_unit_test(row_40_nothing_is_loaded_from_outside_the_folder),
         cmocka_unit_test(row_41_load_wins_over_from_and_is_cleared),
         cmocka_unit_test(row_42_an_unknown_adapter_is_the_error_of_the_specification),

@@ -300,6 +300,10 @@ def emit_goes_through_the_daemon_that_holds_the_store(lab):
     result = lab.run("emit", "a", "--ndjson", "-d", "-", given=b"1\n\n2\r\n3")
     equal((result.returncode, result.stdout), (0, "3 events stored, 9 jobs\n"), result.stderr)
     equal(lab.sql("SELECT data FROM events ORDER BY n"), [('{"x":1}',), ("1",), ("2",), ("3",)])
+    pretty = '{\n  "x": [\n    1\n  ]\n}'
+    result = lab.run("emit", "a", "-d", "-", given=f" {pretty}\n".encode())
+    equal(result.returncode, 0, result.stderr)
+    equal(lab.sql("SELECT data FROM events ORDER BY n DESC LIMIT 1"), [(pretty,)])
     result = lab.run("emit", "*")
     equal(result.returncode, 2)
     matches(result.stderr, "wildcard|not acceptable")
@@ -578,6 +582,11 @@ def a_port_in_use_is_named(lab):
         address = "127.0.0.1:%d" % taken.getsockname()[1]
         lab.config(listen=address)
         result = lab.run("serve")
+    equal(result.returncode, 3)
+    matches(result.stderr, f"could not listen on {address}: .*in use")
+    address = lab.daemon().address  # another daemon's: else the two would share what comes in
+    result = lab.run("serve", "--store", "sqlite:other.db",
+                     env=lab.environment(INGOT_LISTEN=address))
     equal(result.returncode, 3)
     matches(result.stderr, f"could not listen on {address}: .*in use")
     result = lab.run("serve", env=lab.environment(INGOT_LISTEN="127.0.0.1:http"))

@@ -2,6 +2,7 @@
 """The gateway from outside: what it takes in, what it refuses, and that nothing is half stored."""
 
 import json
+import os
 import re
 import signal
 import socket
@@ -453,6 +454,27 @@ def a_slow_client_delays_no_other(lab):
         equal(statuses(connection.recv(65536)), [200], cut)
         connection.close()
     equal(stored(lab), 54)
+
+
+@test
+def as_many_ready_connections_as_the_library_looks_at_in_one_go_are_served(lab):
+    """libmicrohttpd's own loop sleeps its whole time-out of 30 s when 128 are ready at once."""
+    daemon = lab.daemon()
+    host, port = daemon.address.rsplit(":", 1)
+    clients = [socket.create_connection((host, int(port)), timeout=harness.PATIENCE_S)
+               for _ in range(128)]
+    for client in clients:
+        client.sendall(request_bytes(LENGTH))
+        equal(statuses(client.recv(65536)), [200])
+    time.sleep(0.2)  # until all are idle in the library, which nothing tells
+    daemon.popen.send_signal(signal.SIGSTOP)
+    os.waitpid(daemon.popen.pid, os.WUNTRACED)
+    for client in clients:
+        client.sendall(request_bytes(LENGTH))
+    daemon.popen.send_signal(signal.SIGCONT)
+    for client in clients:
+        equal(statuses(client.recv(65536)), [200])
+        client.close()
 
 
 @test

@@ -21,8 +21,12 @@ struct owner {
     size_t count;
 };
 
+/* How often the map has looked at a key. */
+static unsigned long looks;
+
 static const struct igt_map_key *key_of(const void *context, uint32_t index)
 {
+    looks++;
     return &((const struct owner *)context)->keys[index];
 }
 
@@ -145,10 +149,30 @@ static void taking_out_mends_a_run_that_wraps_around_the_end(void **state)
     }
 }
 
+/* Ids of a caller who knows an unkeyed mix: halves that cancel each other out. */
+static void chosen_ids_do_not_meet_in_one_place(void **state)
+{
+    struct owner *owner = *state;
+    owner->map.secret[0] = UINT64_C(0x0123456789abcdef);
+    for (uint32_t i = 0; i < KEYS; i++) {
+        uint64_t low = i + 1, high = low * UINT64_C(0x9e3779b97f4a7c15);
+        owner->keys[i] = (struct igt_map_key){0};
+        memcpy(owner->keys[i].event_id.bytes + 4, &high, sizeof high);
+        memcpy(owner->keys[i].event_id.bytes + 12, &low, sizeof low);
+    }
+    looks = 0;
+    for (uint32_t i = 0; i < KEYS; i++)
+        assert_true(igt_map_put(&owner->map, i));
+    for (uint32_t i = 0; i < KEYS; i++)
+        assert_int_equal(igt_map_get(&owner->map, &owner->keys[i]), i);
+    assert_true(looks < 20 * KEYS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(an_empty_map_holds_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(chosen_ids_do_not_meet_in_one_place, set_up, tear_down),
         cmocka_unit_test_setup_teardown(what_was_put_in_is_found_until_it_is_taken_out, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(all_can_be_put_in_and_taken_out_in_either_order, set_up,
