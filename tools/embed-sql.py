@@ -7,8 +7,9 @@ A file named migrations/VERSION_NAME.up.sql, with its .down.sql beside it,
 becomes an entry of the table `migrations`. In every other file each statement
 that follows a line "-- name: X" becomes the string `sql_X`.
 
-Three functions that plain SQLite lacks are expanded in place, because views
-must work in any SQLite shell: ksuid_text(HEX), state_text(N), time_text(US).
+In files under a folder "sqlite" three functions that plain SQLite lacks are
+expanded in place, because views must work in any SQLite shell: ksuid_text(HEX),
+state_text(N), time_text(US).
 """
 import re
 import sys
@@ -53,9 +54,9 @@ def time_text(us):
 FUNCTIONS = {"ksuid_text": ksuid_text, "state_text": state_text, "time_text": time_text}
 
 
-def expand(sql):
+def expand(sql, path):
     """Replaces each call; its argument may hold balanced parentheses."""
-    while True:
+    while "sqlite" in path.parts:
         call = re.search(r"\b(" + "|".join(FUNCTIONS) + r")\(", sql)
         if not call:
             return sql
@@ -64,6 +65,7 @@ def expand(sql):
             depth += {"(": 1, ")": -1}.get(sql[end], 0)
             end += 1
         sql = sql[: call.start()] + FUNCTIONS[call[1]](sql[call.end() : end - 1]) + sql[end:]
+    return sql
 
 
 def literal(sql):
@@ -84,11 +86,11 @@ def main():
         if path.name.endswith(".up.sql"):
             version, name = path.name[: -len(".up.sql")].split("_", 1)
             down = path.with_name(path.name.replace(".up.sql", ".down.sql")).read_text(encoding="utf-8")
-            sql = [literal(expand(without_comments(part))) for part in (text, down)]
+            sql = [literal(expand(without_comments(part), path)) for part in (text, down)]
             migrations.append(f'    {{{version}u, "{name}",\n{sql[0]},\n{sql[1]}}},')
         elif not path.name.endswith(".down.sql"):
             for name, sql in re.findall(r"^-- name: (\w+)\n(.*?)(?=^-- name: |\Z)", text, re.M | re.S):
-                parts.append(f"static const char sql_{name}[] =\n{literal(expand(without_comments(sql)))};")
+                parts.append(f"static const char sql_{name}[] =\n{literal(expand(without_comments(sql), path))};")
     if migrations:
         parts.append(
             "static const struct ingot_adapter_migration migrations[] = {\n" + "\n".join(migrations) + "\n};"

@@ -35,6 +35,9 @@ extern "C" {
 /** Jobs, and events without any, examined for one page of find before it ends with a cursor. */
 #define INGOT_FIND_EXAMINED_MAX 50000u
 
+/** Bytes of a checkpoint's body in one row. */
+#define INGOT_CHECKPOINT_PART_BYTES (1u << 20)
+
 /** The job number of a cursor behind an event that has no jobs. */
 #define INGOT_CURSOR_BEHIND_JOBS UINT16_MAX
 
@@ -72,6 +75,7 @@ struct ingot_adapter {
     uint32_t size;      /**< sizeof(struct ingot_adapter) */
     const char *name;   /**< also the scheme of its URLs */
     size_t handle_size; /**< the host allocates this many zero bytes and passes them to open */
+    enum ingot_handles handles;
 
     /* ---- required ---- */
 
@@ -105,6 +109,7 @@ struct ingot_adapter {
      *    the numbers 0, 1, 2, …
      *  - transition: STORED, LOST when the key is taken or when the one it
      *    hangs on was not STORED. Never at another number than the one given.
+     *    With INGOT_NOTICE_SENT a notice is stored with it.
      *  - job: STORED with its number set in the row; LOST when it hangs on a
      *    transition that was not STORED; ALREADY when the event has a job of
      *    this id; REFUSED when the event is unknown, or retired, or when a job
@@ -113,14 +118,21 @@ struct ingot_adapter {
      *  - retirement: an event that is retired already keeps its first row; an
      *    unknown event is ignored.
      * INGOT_COMMIT_WHOLE: one MISMATCH, LOST or REFUSED undoes all: INGOT_CONFLICT.
+     * INGOT_COMMIT_AGAIN: an event that is there with the same bytes, a job that
+     * is there with its id, and a transition that is there as given
+     * (ingot_transition_same()) are STORED.
      */
     enum ingot_status (*commit)(void *handle, const struct ingot_toolkit *toolkit,
                                 struct ingot_commit *commit, struct ingot_error *err);
 
-    /** One event with all its jobs (latest filled), or INGOT_NOT_FOUND. */
-    enum ingot_status (*event)(void *handle, const struct ingot_toolkit *toolkit,
-                               const ingot_ksuid *event_id, struct ingot_page *page,
-                               struct ingot_error *err);
+    /**
+     * Those of the events that are there, retired or not, each with all its jobs
+     * (latest filled), ascending by id; the ids given are ascending and distinct.
+     */
+    enum ingot_status (*events)(void *handle, const struct ingot_toolkit *toolkit,
+                                const ingot_ksuid *event_ids, size_t event_count,
+                                enum ingot_detail detail, struct ingot_page *page,
+                                struct ingot_error *err);
 
     /** A page of jobs as ingot_store_find() describes; limit is never 0 nor INGOT_NO_LIMIT. */
     enum ingot_status (*find)(void *handle, const struct ingot_toolkit *toolkit,
@@ -174,6 +186,47 @@ struct ingot_adapter {
     /** Who holds the store at this connection, or INGOT_NOT_FOUND. Needs no handle. */
     enum ingot_status (*holder)(const char *connection, struct ingot_holder *ret_holder,
                                 struct ingot_error *err);
+
+    /* Without these the scheduler works by find alone; see their functions in ingot.h. */
+
+    /** The cursor and what it points at in ret_followed are allocated in the page. */
+    enum ingot_status (*follow)(void *handle, const struct ingot_toolkit *toolkit,
+                                struct ingot_bytes cursor,
+                                int (*sighted)(void *context, const struct ingot_sighting *),
+                                void *context, struct ingot_page *page,
+                                struct ingot_followed *ret_followed, struct ingot_error *err);
+
+    enum ingot_status (*heartbeat)(void *handle, const struct ingot_toolkit *toolkit,
+                                   const struct ingot_heartbeat *heartbeat, int64_t past_us,
+                                   struct ingot_page *page, struct ingot_heartbeats *ret_heartbeats,
+                                   struct ingot_error *err);
+
+    enum ingot_status (*add_checkpoints)(void *handle, const struct ingot_toolkit *toolkit,
+                                         const struct ingot_checkpoint *checkpoints, size_t count,
+                                         struct ingot_error *err);
+
+    /** Bodies are stored in parts of at most INGOT_CHECKPOINT_PART_BYTES; one without all of them does not count. */
+    enum ingot_status (*checkpoints)(void *handle, const struct ingot_toolkit *toolkit,
+                                     const struct ingot_lanes *lanes, int64_t before_us,
+                                     struct ingot_page *page,
+                                     struct ingot_checkpoint **ret_checkpoints, size_t *ret_count,
+                                     struct ingot_error *err);
+
+    /** Must not block. */
+    void (*wake)(void *handle);
+
+    enum ingot_status (*wait)(void *handle, const struct ingot_toolkit *toolkit, int64_t timeout_us,
+                              struct ingot_error *err);
+
+    enum ingot_status (*make_segments)(void *handle, const struct ingot_toolkit *toolkit,
+                                       struct ingot_error *err);
+
+    enum ingot_status (*settings)(void *handle, const struct ingot_toolkit *toolkit,
+                                  struct ingot_page *page, struct ingot_setting **ret_settings,
+                                  size_t *ret_count, struct ingot_error *err);
+
+    enum ingot_status (*accept_restore)(void *handle, const struct ingot_toolkit *toolkit,
+                                        struct ingot_error *err);
 };
 
 /** The symbol a loadable adapter exports: const struct ingot_adapter *ingot_adapter_entry(void). */
@@ -210,6 +263,13 @@ enum ingot_status ingot_jobs_decode(struct ingot_bytes text, enum ingot_detail d
  * gave any (PROTOCOL 2.3).
  */
 int ingot_event_same(const struct ingot_event *stored, const struct ingot_commit_event *given);
+
+/**
+ * Whether a stored transition is what is sent again: the same states, attempt,
+ * owner, due time and error.
+ */
+int ingot_transition_same(const struct ingot_transition *stored,
+                          const struct ingot_transition *given);
 
 /**
  * Whether two jobs of one event may not both be: without parents, for the same

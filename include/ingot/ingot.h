@@ -287,11 +287,16 @@ struct ingot_options {
     const char *connection;  /**< to the adapter; never stored, logged or printed */
     const char *adapter_dir; /**< absolute folder of loadable adapters, or NULL */
     enum ingot_mode mode;
+    /**
+     * where wake-ups are heard and sent, of the same form as connection: past a
+     * pooler, for instance; NULL: at connection; "off": nowhere. Kept as secret
+     */
+    const char *wake_connection;
 };
 
 #define INGOT_OPTIONS_INIT                                                                         \
     {                                                                                              \
-        sizeof(struct ingot_options), 0, 0, 0, 0, 0, INGOT_MODE_WRITE                              \
+        sizeof(struct ingot_options), 0, 0, 0, 0, 0, INGOT_MODE_WRITE, 0                           \
     }
 
 /** The names of the built-in adapters, ended by NULL. */
@@ -391,10 +396,17 @@ enum ingot_status ingot_store_delete(struct ingot_store *store, const struct ing
 /** "hangs on nothing" */
 #define INGOT_ALONE SIZE_MAX
 
+/** Whether a notice goes with a transition, for whoever works the job's lane (PROTOCOL 3.7). */
+enum ingot_notice {
+    INGOT_NOTICE_NONE = 0,
+    INGOT_NOTICE_SENT = 1 /**< written by somebody who does not work the lane */
+};
+
 /** A transition of a commit. */
 struct ingot_commit_transition {
     struct ingot_transition row;
     size_t hangs_on; /**< index of the transition that must be stored first, or INGOT_ALONE */
+    enum ingot_notice notice;
     enum ingot_verdict verdict; /**< out */
 };
 
@@ -429,6 +441,15 @@ enum ingot_commit_rule {
     INGOT_COMMIT_WHOLE = 1 /**< a MISMATCH, LOST or REFUSED row undoes all: INGOT_CONFLICT */
 };
 
+enum ingot_commit_sending {
+    INGOT_COMMIT_FIRST = 0,
+    /**
+     * sent before, and INGOT_UNKNOWN came of it: a row that is there already
+     * and is ours, by owner and contents, counts as stored (PROTOCOL 2.4)
+     */
+    INGOT_COMMIT_AGAIN = 1
+};
+
 /**
  * Rows that are stored in one transaction, durable when it returns INGOT_OK;
  * verdicts hold only then. Numbers come from what the author knew when it
@@ -436,6 +457,7 @@ enum ingot_commit_rule {
  */
 struct ingot_commit {
     enum ingot_commit_rule rule;
+    enum ingot_commit_sending sending;
     struct ingot_commit_event *events;
     size_t event_count;
     struct ingot_commit_transition *transitions;
@@ -444,6 +466,7 @@ struct ingot_commit {
     size_t job_count;
     const struct ingot_commit_retirement *retirements;
     size_t retirement_count;
+    uint64_t position; /**< out: the same as that of the sightings of its rows; 0 if it has none */
 };
 
 /**
@@ -528,6 +551,17 @@ enum ingot_status ingot_store_event(struct ingot_store *store, const struct ingo
                                     const ingot_ksuid *event_id, struct ingot_page **ret_page,
                                     struct ingot_error *err);
 
+/**
+ * Those of the events that are stored, each with all its jobs, ascending by id.
+ * With INGOT_DETAIL_ROUTING without contexts, data and errors. At most
+ * INGOT_EVENTS_MAX ids, which may repeat; unknown ones are left out.
+ */
+#define INGOT_EVENTS_MAX 10000u
+enum ingot_status ingot_store_events(struct ingot_store *store, const struct ingot_toolkit *toolkit,
+                                     const ingot_ksuid *event_ids, size_t event_count,
+                                     enum ingot_detail detail, struct ingot_page **ret_page,
+                                     struct ingot_error *err);
+
 /** A job's whole chain, the birth first, as the page's transitions. */
 enum ingot_status ingot_store_history(struct ingot_store *store,
                                       const struct ingot_toolkit *toolkit,
@@ -593,6 +627,152 @@ enum ingot_status ingot_store_publish_routes(struct ingot_store *store,
 /** The newest routes, at most size bytes with a NUL; INGOT_NOT_FOUND if none were published. */
 enum ingot_status ingot_store_routes(struct ingot_store *store, const struct ingot_toolkit *toolkit,
                                      char *text, size_t size, struct ingot_error *err);
+
+/* ---- several processes on one store ------------------------------------- */
+
+/** How many handles on one store there may be at a time. */
+enum ingot_handles {
+    INGOT_HANDLES_ONE = 0,     /**< a second one would be another store (memory) */
+    INGOT_HANDLES_READERS = 1, /**< one that writes, and more that read (sqlite) */
+    INGOT_HANDLES_WRITERS = 2  /**< any number, in any number of processes (postgres) */
+};
+
+enum ingot_handles ingot_store_handles(const struct ingot_store *store);
+
+/**
+ * Destinations are spread over this many lanes; a lane is worked by one
+ * scheduler at a time, by agreement and not by lock.
+ */
+#define INGOT_LANES 256u
+
+/** A set of lanes: bit l % 8 of byte l / 8. */
+struct ingot_lanes {
+    uint8_t bits[INGOT_LANES / 8];
+};
+
+enum ingot_sighted {
+    INGOT_SIGHTED_EVENT, /**< a new event, with the jobs born with it */
+    INGOT_SIGHTED_JOB,   /**< a job that was added to an event */
+    INGOT_SIGHTED_NOTICE /**< somebody wrote a transition of a job whose lane he does not work */
+};
+
+/** Something that is visible now and was not at the cursor. Everything is borrowed. */
+struct ingot_sighting {
+    enum ingot_sighted kind;
+    uint64_t position;    /**< that of the commit that stored it */
+    ingot_ksuid event_id; /**< of every kind */
+    uint32_t job;         /**< of a notice: the job's number */
+    /** of events and jobs: routing detail, latest is the birth, created_us is set */
+    const struct ingot_job *jobs;
+    size_t job_count;
+};
+
+/** Where a follower stands after a call. */
+struct ingot_followed {
+    struct ingot_bytes cursor; /**< for the next call; printable text, in the page */
+    uint64_t horizon;          /**< nothing with a lower position will be sighted again */
+    uint64_t life;             /**< differs when the cursors of before are void (PROTOCOL 3.3) */
+};
+
+/**
+ * Shows what became visible since the cursor, each thing once, in no order.
+ * An absent cursor shows nothing and gives one of this moment. A non-zero
+ * return of sighted ends the call: INGOT_CLOSED. INGOT_INVALID: the cursor
+ * belongs to another life of the store, begin anew. INGOT_UNSUPPORTED: the
+ * adapter cannot follow. The page holds the new cursor.
+ */
+enum ingot_status ingot_store_follow(struct ingot_store *store, const struct ingot_toolkit *toolkit,
+                                     struct ingot_bytes cursor,
+                                     int (*sighted)(void *context, const struct ingot_sighting *),
+                                     void *context, struct ingot_page **ret_page,
+                                     struct ingot_followed *ret_followed, struct ingot_error *err);
+
+/** A sign of life of a process. */
+struct ingot_heartbeat {
+    int64_t created_us;              /**< set by the store, by its own clock */
+    ingot_ksuid process;             /**< the owner of its claims: fresh at each start */
+    uint32_t n;                      /**< 1, 2, 3, … */
+    const struct ingot_lanes *lanes; /**< NULL: it works none, or not any more */
+    struct ingot_bytes about;        /**< a JSON object for people */
+};
+
+struct ingot_heartbeats {
+    struct ingot_heartbeat *newest; /**< one for each process, in the page */
+    size_t count;
+    int64_t now_us; /**< by the store's clock */
+};
+
+/**
+ * Inserts a heartbeat (NULL: none) and reads the newest of every process that
+ * has one within past_us. INGOT_UNSUPPORTED where one process has the store.
+ */
+enum ingot_status ingot_store_heartbeat(struct ingot_store *store,
+                                        const struct ingot_toolkit *toolkit,
+                                        const struct ingot_heartbeat *heartbeat, int64_t past_us,
+                                        struct ingot_page **ret_page,
+                                        struct ingot_heartbeats *ret_heartbeats,
+                                        struct ingot_error *err);
+
+/** A list of the live jobs of a lane (PROTOCOL 4); the store does not look into the body. */
+struct ingot_checkpoint {
+    int64_t taken_us; /**< set by the store */
+    uint32_t lane;
+    struct ingot_bytes cursor; /**< where whoever takes the list over begins to follow */
+    struct ingot_bytes body;
+};
+
+/** Stores checkpoints, durably, in a commit of their own; a body may have any size. */
+enum ingot_status ingot_store_add_checkpoints(struct ingot_store *store,
+                                              const struct ingot_toolkit *toolkit,
+                                              const struct ingot_checkpoint *checkpoints,
+                                              size_t count, struct ingot_error *err);
+
+/**
+ * The newest complete checkpoint before an instant, of each of the lanes that
+ * has one, ascending by lane, in the page.
+ */
+enum ingot_status ingot_store_checkpoints(struct ingot_store *store,
+                                          const struct ingot_toolkit *toolkit,
+                                          const struct ingot_lanes *lanes, int64_t before_us,
+                                          struct ingot_page **ret_page,
+                                          struct ingot_checkpoint **ret_checkpoints,
+                                          size_t *ret_count, struct ingot_error *err);
+
+/** Tells other processes that something was committed; a hint that may get lost, and never waits. */
+void ingot_store_wake(struct ingot_store *store);
+
+/**
+ * Waits until another process tells that something was committed, or for
+ * timeout_us. INGOT_RETRY also when nothing can be heard now, after the time.
+ */
+enum ingot_status ingot_store_wait(struct ingot_store *store, const struct ingot_toolkit *toolkit,
+                                   int64_t timeout_us, struct ingot_error *err);
+
+/** Makes room for the days to come, where the store needs that: at start, and every hour. */
+enum ingot_status ingot_store_make_segments(struct ingot_store *store,
+                                            const struct ingot_toolkit *toolkit,
+                                            struct ingot_error *err);
+
+/** A setting of a store that an operator may want to see; strings are in the page. */
+struct ingot_setting {
+    const char *name;
+    const char *value;
+};
+
+/** The store's version and those settings on which its promise rests. */
+enum ingot_status ingot_store_settings(struct ingot_store *store,
+                                       const struct ingot_toolkit *toolkit,
+                                       struct ingot_page **ret_page,
+                                       struct ingot_setting **ret_settings, size_t *ret_count,
+                                       struct ingot_error *err);
+
+/**
+ * For a store that was restored or copied, with the owner's rights: what
+ * cursors and lists of its former life say is void from now on (PROTOCOL 3.4).
+ */
+enum ingot_status ingot_store_accept_restore(struct ingot_store *store,
+                                             const struct ingot_toolkit *toolkit,
+                                             struct ingot_error *err);
 
 /* ---- who holds the store ------------------------------------------------ */
 

@@ -35,6 +35,15 @@ static int is_wildcard(const struct ingot_job *job)
     return ingot_bytes_equal(job->event, ingot_bytes_of("*"));
 }
 
+int ingot_transition_same(const struct ingot_transition *stored,
+                          const struct ingot_transition *given)
+{
+    return stored->state_before == given->state_before &&
+           stored->state_after == given->state_after && stored->attempt == given->attempt &&
+           ingot_ksuid_compare(&stored->owner, &given->owner) == 0 &&
+           stored->due_us == given->due_us && ingot_bytes_equal(stored->error, given->error);
+}
+
 int ingot_jobs_collide(const struct ingot_job *a, const struct ingot_job *b)
 {
     return ingot_ksuid_is_none(&a->parent_job_id) && ingot_ksuid_is_none(&b->parent_job_id) &&

@@ -112,11 +112,14 @@ static enum ingot_status open_store(struct ingot_options *options,
     store->options = *in_force;
     store->connection = strdup(in_force->connection ? in_force->connection : "");
     store->options.connection = store->connection;
+    store->wake_connection = in_force->wake_connection ? strdup(in_force->wake_connection) : NULL;
+    store->options.wake_connection = store->wake_connection;
     if (toolkit)
         store->toolkit = *toolkit;
     store->handle = calloc(1, adapter->handle_size);
     enum ingot_status status;
-    if (!store->handle || !store->connection) {
+    if (!store->handle || !store->connection ||
+        (in_force->wake_connection && !store->wake_connection)) {
         free(store->handle);
         store->handle = NULL;
         status = ingot_error_set(err, INGOT_NOMEM, "store: memory ran out");
@@ -168,6 +171,7 @@ void ingot_store_close(struct ingot_store *store)
     pthread_mutex_destroy(&store->lock);
     free(store->handle);
     free(store->connection);
+    free(store->wake_connection);
     free(store);
 }
 
@@ -333,18 +337,40 @@ enum ingot_status ingot_store_find(struct ingot_store *store, const struct ingot
     return status;
 }
 
-enum ingot_status ingot_store_event(struct ingot_store *store, const struct ingot_toolkit *toolkit,
-                                    const ingot_ksuid *event_id, struct ingot_page **ret_page,
-                                    struct ingot_error *err)
+static int compare_ids(const void *a, const void *b)
+{
+    return ingot_ksuid_compare(a, b);
+}
+
+enum ingot_status ingot_store_events(struct ingot_store *store, const struct ingot_toolkit *toolkit,
+                                     const ingot_ksuid *event_ids, size_t event_count,
+                                     enum ingot_detail detail, struct ingot_page **ret_page,
+                                     struct ingot_error *err)
 {
     struct ingot_toolkit full = igt_toolkit_for(store, toolkit);
     struct ingot_page *page = ingot_page_create();
+    ingot_ksuid *ids = page ? igt_arena_array(page->arena, event_count + 1, sizeof *ids) : NULL;
+    size_t distinct = 0;
+    enum ingot_status status = INGOT_OK;
     ingot_error_clear(err);
-    if (!page)
+    if (!ids) {
+        ingot_page_destroy(page);
         return no_memory(err);
-    pthread_mutex_lock(&store->lock);
-    enum ingot_status status = store->adapter->event(store->handle, &full, event_id, page, err);
-    pthread_mutex_unlock(&store->lock);
+    }
+    if (event_count)
+        memcpy(ids, event_ids, event_count * sizeof *ids);
+    qsort(ids, event_count, sizeof *ids, compare_ids);
+    for (size_t i = 0; i < event_count; i++)
+        if (i == 0 || ingot_ksuid_compare(&ids[distinct - 1], &ids[i]) != 0)
+            ids[distinct++] = ids[i];
+    if (distinct > INGOT_EVENTS_MAX)
+        status = ingot_error_set(err, INGOT_LIMIT, "store: more than %u events are asked for",
+                                 INGOT_EVENTS_MAX);
+    if (!status && distinct) {
+        pthread_mutex_lock(&store->lock);
+        status = store->adapter->events(store->handle, &full, ids, distinct, detail, page, err);
+        pthread_mutex_unlock(&store->lock);
+    }
     if (status) {
         ingot_page_destroy(page);
         return status;
@@ -352,6 +378,23 @@ enum ingot_status ingot_store_event(struct ingot_store *store, const struct ingo
     name_transitions(page);
     *ret_page = page;
     return INGOT_OK;
+}
+
+enum ingot_status ingot_store_event(struct ingot_store *store, const struct ingot_toolkit *toolkit,
+                                    const ingot_ksuid *event_id, struct ingot_page **ret_page,
+                                    struct ingot_error *err)
+{
+    struct ingot_page *page = NULL;
+    enum ingot_status status =
+        ingot_store_events(store, toolkit, event_id, 1, INGOT_DETAIL_ALL, &page, err);
+    if (!status && page->event_count == 0) {
+        ingot_page_destroy(page);
+        return ingot_error_set(err, INGOT_NOT_FOUND, "store/%s: there is no such event",
+                               store->adapter->name);
+    }
+    if (!status)
+        *ret_page = page;
+    return status;
 }
 
 enum ingot_status ingot_store_history(struct ingot_store *store,

@@ -9,8 +9,8 @@
 struct ingot_store {
     const struct ingot_adapter *adapter;
     void *handle;
-    struct ingot_options options; /* in force; connection is a copy that is freed */
-    char *connection;
+    struct ingot_options options; /* in force; the connections are copies that are freed */
+    char *connection, *wake_connection;
     struct ingot_toolkit toolkit; /* the default of calls that bring none */
     pthread_mutex_t lock;         /* serialises the calls on the handle */
 };

@@ -953,7 +953,15 @@ static void a_commit_that_must_win_whole_stores_all_or_nothing(void **state)
                                    .hangs_on = INGOT_ALONE};
     struct ingot_commit_retirement retirement = {id, ingot_bytes_of("me"), ingot_bytes_of("why")};
     job.row.event_id = id;
-    struct ingot_commit commit = {INGOT_COMMIT_WHOLE, events, 1, rows, 2, &job, 1, &retirement, 1};
+    struct ingot_commit commit = {.rule = INGOT_COMMIT_WHOLE,
+                                  .events = events,
+                                  .event_count = 1,
+                                  .transitions = rows,
+                                  .transition_count = 2,
+                                  .jobs = &job,
+                                  .job_count = 1,
+                                  .retirements = &retirement,
+                                  .retirement_count = 1};
     struct ingot_error err = {0};
     struct ingot_verification before = fixture_verify(fixture);
     assert_int_equal(ingot_store_commit(fixture->store, &fixture->toolkit, &commit, &err),

@@ -401,31 +401,45 @@ static enum ingot_status memory_commit(void *handle, const struct ingot_toolkit 
 
 /* ---- reading ------------------------------------------------------------ */
 
-static enum ingot_status memory_event(void *handle, const struct ingot_toolkit *toolkit,
-                                      const ingot_ksuid *event_id, struct ingot_page *page,
-                                      struct ingot_error *err)
+static int copy_whole(struct ingot_page *page, const struct entry *entry, enum ingot_detail detail,
+                      struct ingot_event *event)
 {
-    (void)toolkit;
-    const struct entry *entry = get(handle, event_id);
-    if (!entry || !entry->present)
-        return ingot_error_set(err, INGOT_NOT_FOUND, "store/memory: there is no such event");
-    struct ingot_event *event = ingot_page_alloc(page, sizeof *event);
-    if (!event || !copy_event(page, &entry->event, INGOT_DETAIL_ALL, event))
-        return no_memory(err);
+    if (!copy_event(page, &entry->event, detail, event))
+        return 0;
     event->jobs = ingot_page_alloc(page, (entry->job_count + 1) * sizeof *event->jobs);
     if (!event->jobs)
-        return no_memory(err);
+        return 0;
     for (size_t i = 0; i < entry->job_count; i++) {
         struct ingot_job *job = &event->jobs[event->job_count++];
-        if (!copy_job(page, &entry->jobs[i], INGOT_DETAIL_ALL, job))
-            return no_memory(err);
+        if (!copy_job(page, &entry->jobs[i], detail, job))
+            return 0;
         job->latest = latest_of(entry, job);
-        if (!copy_error(page, &job->latest))
-            return no_memory(err);
+        if (detail == INGOT_DETAIL_ROUTING)
+            job->latest.error = (struct ingot_bytes){NULL, 0};
+        else if (!copy_error(page, &job->latest))
+            return 0;
     }
-    page->events = event;
-    page->event_count = 1;
-    page->job_count = event->job_count;
+    return 1;
+}
+
+static enum ingot_status memory_events(void *handle, const struct ingot_toolkit *toolkit,
+                                       const ingot_ksuid *event_ids, size_t event_count,
+                                       enum ingot_detail detail, struct ingot_page *page,
+                                       struct ingot_error *err)
+{
+    (void)toolkit;
+    page->events = ingot_page_alloc(page, event_count * sizeof *page->events);
+    if (!page->events)
+        return no_memory(err);
+    for (size_t i = 0; i < event_count; i++) {
+        const struct entry *entry = get(handle, &event_ids[i]);
+        if (!entry || !entry->present)
+            continue;
+        struct ingot_event *event = &page->events[page->event_count++];
+        if (!copy_whole(page, entry, detail, event))
+            return no_memory(err);
+        page->job_count += event->job_count;
+    }
     return INGOT_OK;
 }
 
@@ -623,7 +637,7 @@ const struct ingot_adapter ingot_adapter_memory = {
     .start = memory_start,
     .close = memory_close,
     .commit = memory_commit,
-    .event = memory_event,
+    .events = memory_events,
     .find = memory_find,
     .history = memory_history,
     .counts = memory_counts,

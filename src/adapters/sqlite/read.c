@@ -213,26 +213,31 @@ static enum ingot_status end(struct sqlite_store *store, enum ingot_status statu
     return status;
 }
 
-enum ingot_status sqlite_event(void *handle, const struct ingot_toolkit *toolkit,
-                               const ingot_ksuid *event_id, struct ingot_page *page,
-                               struct ingot_error *err)
+enum ingot_status sqlite_events(void *handle, const struct ingot_toolkit *toolkit,
+                                const ingot_ksuid *event_ids, size_t event_count,
+                                enum ingot_detail detail, struct ingot_page *page,
+                                struct ingot_error *err)
 {
     struct sqlite_store *store = handle;
-    struct ingot_event *event = ingot_page_alloc(page, sizeof *event);
-    if (!event)
+    page->events = ingot_page_alloc(page, event_count * sizeof *page->events);
+    if (!page->events)
         return sqlite_no_memory(err);
     enum ingot_status status = begin(store, toolkit, err);
     if (status)
         return status;
-    status = sqlite_read_event(store, event_id, page, event, err);
-    if (!status)
-        status = sqlite_read_added_jobs(store, event, INGOT_DETAIL_ALL, page, err);
-    for (size_t i = 0; !status && i < event->job_count; i++)
-        status = fill_latest(store, &event->jobs[i], INGOT_DETAIL_ALL, page, err);
-    if (!status) {
-        page->events = event;
-        page->event_count = 1;
-        page->job_count = event->job_count;
+    for (size_t i = 0; i < event_count && !status; i++) {
+        struct ingot_event *event = &page->events[page->event_count];
+        status = sqlite_read_event(store, &event_ids[i], page, event, err);
+        if (status == INGOT_NOT_FOUND) {
+            status = INGOT_OK;
+            continue;
+        }
+        if (!status)
+            status = sqlite_read_added_jobs(store, event, detail, page, err);
+        for (size_t j = 0; !status && j < event->job_count; j++)
+            status = fill_latest(store, &event->jobs[j], detail, page, err);
+        page->event_count++;
+        page->job_count += status ? 0 : event->job_count;
     }
     return end(store, status);
 }

@@ -88,9 +88,10 @@ enum ingot_status sqlite_commit(void *handle, const struct ingot_toolkit *toolki
                                 struct ingot_commit *commit, struct ingot_error *err);
 enum ingot_status sqlite_publish_routes(void *handle, const struct ingot_toolkit *toolkit,
                                         struct ingot_bytes routes, struct ingot_error *err);
-enum ingot_status sqlite_event(void *handle, const struct ingot_toolkit *toolkit,
-                               const ingot_ksuid *event_id, struct ingot_page *page,
-                               struct ingot_error *err);
+enum ingot_status sqlite_events(void *handle, const struct ingot_toolkit *toolkit,
+                                const ingot_ksuid *event_ids, size_t event_count,
+                                enum ingot_detail detail, struct ingot_page *page,
+                                struct ingot_error *err);
 enum ingot_status sqlite_find(void *handle, const struct ingot_toolkit *toolkit,
                               const struct ingot_where *where, struct ingot_page *page,
                               struct ingot_error *err);
