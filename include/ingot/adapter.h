@@ -175,10 +175,16 @@ struct ingot_adapter {
     enum ingot_status (*ledger)(void *handle, struct ingot_ledger_row *rows, size_t *count,
                                 struct ingot_error *err);
 
-    /** Runs a migration and inserts row in the ledger, in one transaction. */
+    /**
+     * Runs migrations, each in the direction of its row, and inserts the rows in
+     * the ledger, all in one transaction: a new store is made whole or not at
+     * all. Where a rival may do the same at that moment: INGOT_CONFLICT if the
+     * ledger has one of the migrations in that direction by now.
+     */
     enum ingot_status (*migrate)(void *handle, const struct ingot_toolkit *toolkit,
-                                 const struct ingot_adapter_migration *migration,
-                                 const struct ingot_ledger_row *row, struct ingot_error *err);
+                                 const struct ingot_adapter_migration *migrations,
+                                 const struct ingot_ledger_row *rows, size_t count,
+                                 struct ingot_error *err);
 
     /** For stores that one process holds: writes its address where holder() finds it. */
     enum ingot_status (*announce)(void *handle, const char *address, struct ingot_error *err);

@@ -466,7 +466,7 @@ struct ingot_commit {
     size_t job_count;
     const struct ingot_commit_retirement *retirements;
     size_t retirement_count;
-    uint64_t position; /**< out: the same as that of the sightings of its rows; 0 if it has none */
+    uint64_t position; /**< out: its place among what is followed, see struct ingot_sighting */
 };
 
 /**
@@ -503,6 +503,11 @@ enum ingot_detail {
         1 /**< without context, data and errors: what a scheduler needs to plan */
 };
 
+enum ingot_way {
+    INGOT_FIND_ANY_WAY = 0,  /**< live jobs by the lists that checkpoints hold, if there are any */
+    INGOT_FIND_EVERY_JOB = 1 /**< by looking at every job: whoever mistrusts the lists */
+};
+
 /**
  * Which jobs find looks for (SEED rows 68 to 73). Constraints combine with
  * AND, members of a list with OR; an empty list or 0 is no constraint.
@@ -519,6 +524,7 @@ struct ingot_where {
     uint32_t limit;        /**< jobs; 0 is INGOT_FIND_LIMIT_DEFAULT; no limit must be asked for */
     struct ingot_cursor after; /**< exclusive: begin behind this place */
     enum ingot_detail detail;
+    enum ingot_way way;
 };
 
 /** What a read returned; one allocation, freed whole by ingot_page_destroy(). */
@@ -650,6 +656,9 @@ struct ingot_lanes {
     uint8_t bits[INGOT_LANES / 8];
 };
 
+/** The lane of a destination: the same everywhere and for ever. */
+uint32_t ingot_lane_of(struct ingot_bytes destination);
+
 enum ingot_sighted {
     INGOT_SIGHTED_EVENT, /**< a new event, with the jobs born with it */
     INGOT_SIGHTED_JOB,   /**< a job that was added to an event */
@@ -659,7 +668,8 @@ enum ingot_sighted {
 /** Something that is visible now and was not at the cursor. Everything is borrowed. */
 struct ingot_sighting {
     enum ingot_sighted kind;
-    uint64_t position;    /**< that of the commit that stored it */
+    /** that of the commit that stored it; where one handle writes, above the one before it is enough */
+    uint64_t position;
     ingot_ksuid event_id; /**< of every kind */
     uint32_t job;         /**< of a notice: the job's number */
     /** of events and jobs: routing detail, latest is the birth, created_us is set */
@@ -713,7 +723,7 @@ enum ingot_status ingot_store_heartbeat(struct ingot_store *store,
                                         struct ingot_heartbeats *ret_heartbeats,
                                         struct ingot_error *err);
 
-/** A list of the live jobs of a lane (PROTOCOL 4); the store does not look into the body. */
+/** A list of what is live in a lane (PROTOCOL 4); adapters do not look into the body. */
 struct ingot_checkpoint {
     int64_t taken_us; /**< set by the store */
     uint32_t lane;
@@ -737,6 +747,20 @@ enum ingot_status ingot_store_checkpoints(struct ingot_store *store,
                                           struct ingot_page **ret_page,
                                           struct ingot_checkpoint **ret_checkpoints,
                                           size_t *ret_count, struct ingot_error *err);
+
+/**
+ * Shows the live jobs of the lanes, each once, in no order, as whoever begins
+ * to work a lane must learn them: by the newest usable checkpoint and by what
+ * was followed since, each looked up by its key; where there is no checkpoint
+ * by reading the whole store. Whoever follows with a cursor that was given
+ * before the call, and keeps what is sighted of these lanes from then on,
+ * misses nothing. Jobs have routing detail and latest. A non-zero return of
+ * live ends the call: INGOT_CLOSED.
+ */
+enum ingot_status ingot_store_live(struct ingot_store *store, const struct ingot_toolkit *toolkit,
+                                   const struct ingot_lanes *lanes,
+                                   int (*live)(void *context, const struct ingot_job *job),
+                                   void *context, struct ingot_error *err);
 
 /** Tells other processes that something was committed; a hint that may get lost, and never waits. */
 void ingot_store_wake(struct ingot_store *store);

@@ -12,42 +12,56 @@
 enum phase {
     FREE,      /* not in use */
     WAITING,   /* in its destination's heap until it is due */
+    FOREIGN,   /* executes for somebody else; in the heap of looks until it is read again */
     CLAIMING,  /* its claim is on the way to the store */
     RUNNING,   /* its attempt runs */
     FINISHING, /* its outcome is on the way to the store */
-    MENDING    /* its chain is being read */
+    MENDING,   /* its chain is being read */
+    DOUBTED    /* likewise, and until then it takes up room: somebody may execute it */
 };
 
 /* A live job: 56 bytes, and 16 + 5 for its place in heap and map. */
 struct live {
     struct igt_map_key key;
     uint32_t seq;
-    int64_t due_us; /* while it waits */
-    uint32_t place; /* in the heap */
+    int64_t due_us;       /* while it waits */
+    uint32_t place;       /* in a heap */
+    uint32_t destination; /* index */
     uint16_t attempt;
-    uint16_t plan, policy;
+    uint16_t policy;
     uint8_t state;        /* enum ingot_state */
     uint8_t phase;        /* enum phase */
     uint8_t next_attempt; /* enum igt_next_attempt */
+    uint8_t seen;         /* the newest sweep that showed it */
 };
 
 struct destination {
-    const struct igt_plan *plan;
+    const struct igt_plan *plan; /* NULL: not configured; its jobs wait until it is */
+    struct ingot_bytes name;     /* the plan's, or our own copy */
+    uint32_t lane;
     struct igt_heap waiting;
-    uint32_t busy;         /* claims and attempts under way */
+    uint32_t busy;         /* claims and attempts under way, foreign ones included */
     int64_t held_until_us; /* it asked us to stay away until then */
 };
 
 struct igt_scheduler {
     struct destination *destinations;
-    size_t destination_count;
+    uint32_t destination_count, destination_size;
+    uint32_t *by_name; /* the destinations' indices, ascending by name */
     ingot_ksuid owner;
+    int64_t lease_us;
+    struct ingot_lanes lanes; /* worked here */
+    struct igt_peer *peers;
+    size_t peer_count;
+    int64_t judged_us; /* when the peers were read; INT64_MIN: never */
     const struct ingot_toolkit *toolkit;
     struct live *jobs;
     uint32_t job_count, job_size;
     uint32_t free_list; /* index of a FREE one, linked by place; or IGT_MAP_NONE */
     struct igt_map map;
-    size_t in_flight; /* rows and reads on their way */
+    struct igt_heap looks; /* foreign jobs by the instant to read them again */
+    uint8_t sweep;         /* the number of the present or last sweep */
+    size_t in_flight;      /* rows and reads on their way */
     int stopped;
     struct igt_scheduler_numbers numbers;
 };
@@ -55,7 +69,23 @@ struct igt_scheduler {
 void igt_rows_fini(struct igt_rows *rows)
 {
     free(rows->rows);
+    free(rows->reads);
     memset(rows, 0, sizeof *rows);
+}
+
+void igt_rows_read_again(struct igt_rows *rows, const struct igt_map_key *key)
+{
+    if (rows->read_count == rows->read_size) {
+        size_t size = rows->read_size ? rows->read_size * 2 : 16;
+        struct igt_map_key *grown = realloc(rows->reads, size * sizeof *grown);
+        if (!grown) {
+            rows->failed = 1;
+            return;
+        }
+        rows->reads = grown;
+        rows->read_size = size;
+    }
+    rows->reads[rows->read_count++] = *key;
 }
 
 static const struct igt_map_key *key_of(const void *context, uint32_t index)
@@ -70,32 +100,139 @@ static void moved(void *context, uint32_t index, uint32_t place)
     scheduler->jobs[index].place = place;
 }
 
+/* ---- destinations ------------------------------------------------------- */
+
+static int compare_names(struct ingot_bytes a, struct ingot_bytes b)
+{
+    size_t len = a.len < b.len ? a.len : b.len;
+    int order = len ? memcmp(a.data, b.data, len) : 0;
+    return order ? order : (a.len > b.len) - (a.len < b.len);
+}
+
+/* The first place in by_name whose name is not before the given one. */
+static uint32_t place_of(const struct igt_scheduler *scheduler, struct ingot_bytes name)
+{
+    uint32_t low = 0, high = scheduler->destination_count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        if (compare_names(scheduler->destinations[scheduler->by_name[middle]].name, name) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* Makes room for one more destination; 0 when memory ran out. */
+static int grow_destinations(struct igt_scheduler *scheduler)
+{
+    if (scheduler->destination_count < scheduler->destination_size)
+        return 1;
+    uint32_t size = scheduler->destination_size ? scheduler->destination_size * 2 : 16;
+    struct destination *grown = realloc(scheduler->destinations, size * sizeof *grown);
+    if (grown)
+        scheduler->destinations = grown;
+    uint32_t *names = grown ? realloc(scheduler->by_name, size * sizeof *names) : NULL;
+    if (!names)
+        return 0;
+    scheduler->by_name = names;
+    scheduler->destination_size = size;
+    return 1;
+}
+
+/* Adds a destination at its place by name, which the caller has found; 0 when memory ran out. */
+static int add_destination(struct igt_scheduler *scheduler, struct ingot_bytes name,
+                           const struct igt_plan *plan, uint32_t place)
+{
+    if (!grow_destinations(scheduler))
+        return 0;
+    uint32_t index = scheduler->destination_count;
+    memmove(scheduler->by_name + place + 1, scheduler->by_name + place,
+            (index - place) * sizeof *scheduler->by_name);
+    scheduler->by_name[place] = index;
+    scheduler->destination_count++;
+    scheduler->destinations[index] = (struct destination){
+        .plan = plan,
+        .name = name,
+        .lane = ingot_lane_of(name),
+        .waiting = {.moved = moved, .context = scheduler},
+        .held_until_us = INT64_MIN,
+    };
+    return 1;
+}
+
+/*
+ * The index of a destination of that name. One that is not configured is
+ * added: its jobs are live, and a checkpoint must not lack them.
+ */
+static uint32_t find_destination(struct igt_scheduler *scheduler, struct ingot_bytes name)
+{
+    uint32_t place = place_of(scheduler, name);
+    if (place < scheduler->destination_count) {
+        uint32_t index = scheduler->by_name[place];
+        if (ingot_bytes_equal(scheduler->destinations[index].name, name))
+            return index;
+    }
+    char *copy = malloc(name.len + 1);
+    if (!copy)
+        return IGT_MAP_NONE;
+    memcpy(copy, name.data, name.len);
+    if (!add_destination(scheduler, (struct ingot_bytes){copy, name.len}, NULL, place)) {
+        free(copy);
+        return IGT_MAP_NONE;
+    }
+    return scheduler->destination_count - 1;
+}
+
+static struct destination *destination_of(struct igt_scheduler *scheduler, const struct live *job)
+{
+    return &scheduler->destinations[job->destination];
+}
+
+static int is_ours(const struct igt_scheduler *scheduler, const struct live *job)
+{
+    return igt_lanes_has(&scheduler->lanes, scheduler->destinations[job->destination].lane);
+}
+
+static const struct igt_policy *policy_of(struct igt_scheduler *scheduler, const struct live *job)
+{
+    const struct igt_plan *plan = destination_of(scheduler, job)->plan;
+    return plan ? &plan->policies[job->policy] : &igt_policy_default;
+}
+
+static uint16_t find_policy(const struct igt_plan *plan, struct ingot_bytes event)
+{
+    for (size_t i = 0; plan && i < plan->event_count; i++)
+        if (ingot_bytes_equal(plan->events[i], event))
+            return (uint16_t)(i + 1);
+    return 0;
+}
+
 struct igt_scheduler *igt_scheduler_create(const struct igt_plan *plans, size_t plan_count,
-                                           const ingot_ksuid *owner,
+                                           const ingot_ksuid *owner, int64_t lease_us,
                                            const struct ingot_toolkit *toolkit)
 {
     struct igt_scheduler *scheduler = calloc(1, sizeof *scheduler);
     if (!scheduler)
         return NULL;
-    scheduler->destinations = calloc(plan_count + 1, sizeof *scheduler->destinations);
-    if (!scheduler->destinations) {
-        free(scheduler);
-        return NULL;
-    }
-    scheduler->destination_count = plan_count;
-    for (size_t i = 0; i < plan_count; i++) {
-        struct destination *destination = &scheduler->destinations[i];
-        destination->plan = &plans[i];
-        destination->held_until_us = INT64_MIN;
-        destination->waiting.moved = moved;
-        destination->waiting.context = scheduler;
-    }
     scheduler->owner = *owner;
+    scheduler->lease_us = lease_us;
+    scheduler->judged_us = INT64_MIN;
     scheduler->toolkit = toolkit;
     scheduler->free_list = IGT_MAP_NONE;
+    scheduler->looks.moved = moved;
+    scheduler->looks.context = scheduler;
     scheduler->map.key_of = key_of;
     scheduler->map.context = scheduler;
     igt_random(toolkit, scheduler->map.secret, sizeof scheduler->map.secret);
+    if (lease_us == 0)
+        scheduler->lanes = igt_lanes_all();
+    for (size_t i = 0; i < plan_count; i++)
+        if (!add_destination(scheduler, plans[i].name, &plans[i],
+                             place_of(scheduler, plans[i].name))) {
+            igt_scheduler_destroy(scheduler);
+            return NULL;
+        }
     return scheduler;
 }
 
@@ -103,10 +240,16 @@ void igt_scheduler_destroy(struct igt_scheduler *scheduler)
 {
     if (!scheduler)
         return;
-    for (size_t i = 0; i < scheduler->destination_count; i++)
+    for (size_t i = 0; i < scheduler->destination_count; i++) {
         igt_heap_fini(&scheduler->destinations[i].waiting);
+        if (!scheduler->destinations[i].plan)
+            free((void *)(uintptr_t)scheduler->destinations[i].name.data);
+    }
+    igt_heap_fini(&scheduler->looks);
     igt_map_fini(&scheduler->map);
     free(scheduler->destinations);
+    free(scheduler->by_name);
+    free(scheduler->peers);
     free(scheduler->jobs);
     free(scheduler);
 }
@@ -143,19 +286,10 @@ static void give_record(struct igt_scheduler *scheduler, uint32_t index)
 
 static void forget(struct igt_scheduler *scheduler, uint32_t index)
 {
+    scheduler->numbers.nobodys -= !destination_of(scheduler, &scheduler->jobs[index])->plan;
     igt_map_remove(&scheduler->map, index);
     give_record(scheduler, index);
     scheduler->numbers.live--;
-}
-
-static struct destination *destination_of(struct igt_scheduler *scheduler, const struct live *job)
-{
-    return &scheduler->destinations[job->plan];
-}
-
-static const struct igt_policy *policy_of(struct igt_scheduler *scheduler, const struct live *job)
-{
-    return &destination_of(scheduler, job)->plan->policies[job->policy];
 }
 
 /* Lets a job wait; 0 when memory ran out. */
@@ -167,21 +301,26 @@ static int wait_until(struct igt_scheduler *scheduler, uint32_t index, int64_t d
     return igt_heap_push(&destination_of(scheduler, job)->waiting, index, due_us);
 }
 
-/* The place of a destination among the plans, or -1. */
-static long find_plan(const struct igt_scheduler *scheduler, struct ingot_bytes name)
+/* Leaves a job to its owner until it is to be read again; 0 when memory ran out. */
+static int look_at(struct igt_scheduler *scheduler, uint32_t index, int64_t look_us)
 {
-    for (size_t i = 0; i < scheduler->destination_count; i++)
-        if (ingot_bytes_equal(scheduler->destinations[i].plan->name, name))
-            return (long)i;
-    return -1;
+    struct live *job = &scheduler->jobs[index];
+    if (!igt_heap_push(&scheduler->looks, index, look_us))
+        return 0;
+    job->phase = FOREIGN;
+    destination_of(scheduler, job)->busy++;
+    return 1;
 }
 
-static uint16_t find_policy(const struct igt_plan *plan, struct ingot_bytes event)
+/* Takes a job out of the heap in which it stands, and gives up its room. */
+static void take_out(struct igt_scheduler *scheduler, const struct live *job)
 {
-    for (size_t i = 0; i < plan->event_count; i++)
-        if (ingot_bytes_equal(plan->events[i], event))
-            return (uint16_t)(i + 1);
-    return 0;
+    struct destination *destination = destination_of(scheduler, job);
+    if (job->phase == WAITING)
+        igt_heap_remove(&destination->waiting, job->place);
+    if (job->phase == FOREIGN)
+        igt_heap_remove(&scheduler->looks, job->place);
+    destination->busy -= job->phase == FOREIGN || job->phase == DOUBTED;
 }
 
 static void take_fold(struct live *job, const struct igt_fold *fold)
@@ -219,6 +358,67 @@ static int64_t due_of(struct igt_scheduler *scheduler, const struct live *live,
     }
 }
 
+static int compare_peers(const void *a, const void *b)
+{
+    return ingot_ksuid_compare(&((const struct igt_peer *)a)->owner,
+                               &((const struct igt_peer *)b)->owner);
+}
+
+void igt_scheduler_set_peers(struct igt_scheduler *scheduler, const struct igt_peer *peers,
+                             size_t count, int64_t judged_us)
+{
+    struct igt_peer *copy = malloc((count + 1) * sizeof *copy);
+    if (!copy)
+        return; /* the last judgement stays */
+    if (count)
+        memcpy(copy, peers, count * sizeof *copy);
+    qsort(copy, count, sizeof *copy, compare_peers);
+    free(scheduler->peers);
+    scheduler->peers = copy;
+    scheduler->peer_count = count;
+    scheduler->judged_us = judged_us;
+}
+
+/*
+ * Whether the owner of a claim is dead: he said so, or was silent for a lease.
+ * A claim younger than that may be of somebody whose first heartbeat was not
+ * there yet when the peers were read. What executes for us and is not in memory
+ * nobody runs.
+ */
+static int is_dead(const struct igt_scheduler *scheduler, const struct ingot_transition *claim)
+{
+    const struct igt_peer key = {.owner = claim->owner};
+    if (scheduler->lease_us == 0 || ingot_ksuid_compare(&claim->owner, &scheduler->owner) == 0)
+        return 1;
+    const struct igt_peer *peer =
+        scheduler->peer_count
+            ? bsearch(&key, scheduler->peers, scheduler->peer_count, sizeof key, compare_peers)
+            : NULL;
+    if (peer)
+        return peer->state == IGT_PEER_ENDED;
+    return scheduler->judged_us != INT64_MIN &&
+           claim->created_us < scheduler->judged_us - scheduler->lease_us;
+}
+
+/* Puts a job that was read where it belongs; 0 when memory ran out. */
+static int place(struct igt_scheduler *scheduler, uint32_t index, const struct ingot_job *job,
+                 int64_t now_us)
+{
+    const struct ingot_transition *latest = &job->latest;
+    if (latest->state_after == INGOT_STATE_EXECUTING) {
+        /* A claim with a due time was handed to a worker outside, who has until then. */
+        if (latest->due_us != INGOT_NO_TIME && latest->due_us > now_us)
+            return look_at(scheduler, index, latest->due_us);
+        if (latest->due_us == INGOT_NO_TIME && !is_dead(scheduler, latest))
+            return look_at(scheduler, index, now_us + scheduler->lease_us);
+        /* Ours, and nobody runs it: it was never begun, and is claimed as the same attempt. */
+        if (latest->due_us == INGOT_NO_TIME &&
+            ingot_ksuid_compare(&latest->owner, &scheduler->owner) == 0)
+            scheduler->jobs[index].next_attempt = IGT_ATTEMPT_SAME;
+    }
+    return wait_until(scheduler, index, due_of(scheduler, &scheduler->jobs[index], job, now_us));
+}
+
 enum igt_sight igt_scheduler_sight(struct igt_scheduler *scheduler, const struct ingot_job *job,
                                    int64_t now_us)
 {
@@ -227,19 +427,18 @@ enum igt_sight igt_scheduler_sight(struct igt_scheduler *scheduler, const struct
     if (igt_state_is_terminal(job->latest.state_after) ||
         igt_map_get(&scheduler->map, &key) != IGT_MAP_NONE)
         return IGT_SIGHT_KNOWN;
-    long plan = find_plan(scheduler, job->destination);
-    if (plan < 0) {
-        scheduler->numbers.nobodys++;
-        return IGT_SIGHT_NOBODYS;
-    }
-    uint32_t index = take_record(scheduler);
+    if (!igt_lanes_has(&scheduler->lanes, ingot_lane_of(job->destination)))
+        return IGT_SIGHT_ELSEWHERE;
+    uint32_t destination = find_destination(scheduler, job->destination);
+    uint32_t index = destination == IGT_MAP_NONE ? IGT_MAP_NONE : take_record(scheduler);
     if (index == IGT_MAP_NONE)
         return IGT_SIGHT_FULL;
     struct live *live = &scheduler->jobs[index];
     memset(live, 0, sizeof *live);
     live->key = key;
-    live->plan = (uint16_t)plan;
-    live->policy = find_policy(scheduler->destinations[plan].plan, job->event);
+    live->destination = destination;
+    live->policy = find_policy(scheduler->destinations[destination].plan, job->event);
+    live->seen = scheduler->sweep;
     igt_fold_from_latest(&fold, &job->latest);
     take_fold(live, &fold);
     if (!igt_map_put(&scheduler->map, index)) {
@@ -247,11 +446,103 @@ enum igt_sight igt_scheduler_sight(struct igt_scheduler *scheduler, const struct
         return IGT_SIGHT_FULL;
     }
     scheduler->numbers.live++;
-    if (!wait_until(scheduler, index, due_of(scheduler, live, job, now_us))) {
+    scheduler->numbers.nobodys += !scheduler->destinations[destination].plan;
+    if (!place(scheduler, index, job, now_us)) {
         forget(scheduler, index);
         return IGT_SIGHT_FULL;
     }
     return IGT_SIGHT_TAKEN;
+}
+
+/* ---- lanes, notices, the sweep ------------------------------------------ */
+
+void igt_scheduler_set_lanes(struct igt_scheduler *scheduler, const struct ingot_lanes *lanes)
+{
+    scheduler->lanes = *lanes;
+    for (uint32_t i = 0; i < scheduler->job_count; i++) {
+        const struct live *job = &scheduler->jobs[i];
+        if ((job->phase == WAITING || job->phase == FOREIGN) && !is_ours(scheduler, job)) {
+            take_out(scheduler, job);
+            forget(scheduler, i);
+        }
+    }
+}
+
+/* Has a job read again; it is in no heap. */
+static void ask_to_read(struct igt_scheduler *scheduler, const struct igt_map_key *key,
+                        struct igt_rows *rows)
+{
+    igt_rows_read_again(rows, key);
+    scheduler->in_flight++;
+}
+
+/* Has a job of the memory read again that waits or is foreign. */
+static void doubt(struct igt_scheduler *scheduler, uint32_t index, struct igt_rows *rows)
+{
+    struct live *job = &scheduler->jobs[index];
+    const enum phase next = job->phase == FOREIGN ? DOUBTED : MENDING;
+    take_out(scheduler, job);
+    destination_of(scheduler, job)->busy += next == DOUBTED;
+    job->phase = next;
+    ask_to_read(scheduler, &job->key, rows);
+}
+
+void igt_scheduler_notice(struct igt_scheduler *scheduler, const struct igt_map_key *key,
+                          struct igt_rows *rows)
+{
+    uint32_t index = igt_map_get(&scheduler->map, key);
+    if (scheduler->stopped)
+        return;
+    if (index == IGT_MAP_NONE)
+        ask_to_read(scheduler, key, rows);
+    else if (scheduler->jobs[index].phase == WAITING || scheduler->jobs[index].phase == FOREIGN)
+        doubt(scheduler, index, rows);
+    /* Of what is under way the verdict will tell. */
+}
+
+void igt_scheduler_sweep_begin(struct igt_scheduler *scheduler)
+{
+    scheduler->sweep++;
+}
+
+enum igt_sight igt_scheduler_sweep_show(struct igt_scheduler *scheduler,
+                                        const struct ingot_job *job, int64_t now_us)
+{
+    const struct igt_map_key key = {job->event_id, job->number};
+    uint32_t index = igt_map_get(&scheduler->map, &key);
+    if (index == IGT_MAP_NONE)
+        return igt_scheduler_sight(scheduler, job, now_us);
+    struct live *live = &scheduler->jobs[index];
+    live->seen = scheduler->sweep;
+    if ((live->phase != WAITING && live->phase != FOREIGN) || job->latest.seq <= live->seq)
+        return IGT_SIGHT_KNOWN;
+    take_out(scheduler, live);
+    forget(scheduler, index);
+    return igt_scheduler_sight(scheduler, job, now_us);
+}
+
+void igt_scheduler_sweep_end(struct igt_scheduler *scheduler, struct igt_rows *rows)
+{
+    for (uint32_t i = 0; i < scheduler->job_count && !scheduler->stopped; i++) {
+        const struct live *job = &scheduler->jobs[i];
+        if ((job->phase == WAITING || job->phase == FOREIGN) && job->seen != scheduler->sweep)
+            doubt(scheduler, i, rows);
+    }
+}
+
+size_t igt_scheduler_list(const struct igt_scheduler *scheduler, const struct ingot_lanes *lanes,
+                          struct igt_listed *list)
+{
+    size_t count = 0;
+    for (uint32_t i = 0; i < scheduler->job_count; i++) {
+        const struct live *job = &scheduler->jobs[i];
+        if (job->phase == FREE)
+            continue;
+        uint32_t lane = scheduler->destinations[job->destination].lane;
+        if (igt_lanes_has(lanes, lane))
+            list[count++] = (struct igt_listed){job->key.event_id, lane};
+    }
+    return count;
 }
 
 /* ---- rows --------------------------------------------------------------- */
@@ -287,6 +578,7 @@ static size_t append(struct igt_scheduler *scheduler, struct igt_rows *rows, con
                 .owner = scheduler->owner,
                 .due_us = INGOT_NO_TIME},
         .hangs_on = INGOT_ALONE,
+        .notice = is_ours(scheduler, job) ? INGOT_NOTICE_NONE : INGOT_NOTICE_SENT,
     };
     scheduler->in_flight++;
     return rows->count++;
@@ -338,25 +630,50 @@ static void claim(struct igt_scheduler *scheduler, uint32_t index, struct igt_ro
     destination->busy++;
 }
 
+/* Claims what is due for one destination; returns when to be asked again. */
+static int64_t plan_destination(struct igt_scheduler *scheduler, uint32_t index, int64_t now_us,
+                                struct igt_rows *rows)
+{
+    struct destination *destination = &scheduler->destinations[index];
+    struct igt_heap *waiting = &destination->waiting;
+    uint32_t room = destination->plan ? destination->plan->concurrency : 0;
+    while (waiting->count && destination->busy < room && waiting->entries[0].time_us <= now_us &&
+           destination->held_until_us <= now_us && reserve(rows, 1))
+        claim(scheduler, waiting->entries[0].index, rows);
+    if (waiting->count == 0 || destination->busy >= room)
+        return INT64_MAX;
+    return waiting->entries[0].time_us < destination->held_until_us ? destination->held_until_us
+                                                                    : waiting->entries[0].time_us;
+}
+
 int64_t igt_scheduler_plan(struct igt_scheduler *scheduler, int64_t now_us, struct igt_rows *rows)
 {
+    struct igt_heap *looks = &scheduler->looks;
     int64_t wake_us = INT64_MAX;
-    for (size_t i = 0; i < scheduler->destination_count && !scheduler->stopped; i++) {
-        struct destination *destination = &scheduler->destinations[i];
-        struct igt_heap *waiting = &destination->waiting;
-        while (waiting->count && destination->busy < destination->plan->concurrency &&
-               waiting->entries[0].time_us <= now_us && destination->held_until_us <= now_us &&
-               reserve(rows, 1))
-            claim(scheduler, waiting->entries[0].index, rows);
-        if (waiting->count == 0 || destination->busy >= destination->plan->concurrency)
-            continue;
-        int64_t next_us = waiting->entries[0].time_us;
-        if (next_us < destination->held_until_us)
-            next_us = destination->held_until_us;
-        if (next_us < wake_us)
-            wake_us = next_us;
+    if (scheduler->stopped)
+        return wake_us;
+    while (looks->count && looks->entries[0].time_us <= now_us)
+        doubt(scheduler, looks->entries[0].index, rows);
+    if (looks->count)
+        wake_us = looks->entries[0].time_us;
+    for (uint32_t i = 0; i < scheduler->destination_count; i++) {
+        int64_t next_us = plan_destination(scheduler, i, now_us, rows);
+        wake_us = next_us < wake_us ? next_us : wake_us;
     }
     return wake_us;
+}
+
+int64_t igt_scheduler_lag(const struct igt_scheduler *scheduler, int64_t now_us)
+{
+    int64_t lag_us = 0;
+    for (uint32_t i = 0; i < scheduler->destination_count; i++) {
+        const struct destination *destination = &scheduler->destinations[i];
+        if (!destination->plan || destination->waiting.count == 0)
+            continue;
+        int64_t late_us = now_us - destination->waiting.entries[0].time_us;
+        lag_us = late_us > lag_us ? late_us : lag_us;
+    }
+    return lag_us;
 }
 
 /* ---- outcomes ----------------------------------------------------------- */
@@ -444,15 +761,14 @@ static void count_outcome(struct igt_scheduler *scheduler, const struct ingot_tr
 }
 
 /* Somebody else wrote the number: what memory held is wrong. */
-static enum igt_next lost(struct igt_scheduler *scheduler, struct live *job)
+static void lost(struct igt_scheduler *scheduler, struct live *job, struct igt_rows *rows)
 {
-    if (job->phase == CLAIMING) {
-        destination_of(scheduler, job)->busy--;
+    if (job->phase == CLAIMING)
         scheduler->numbers.claims_lost++;
-    }
-    job->phase = MENDING;
-    scheduler->in_flight++; /* the read */
-    return IGT_NEXT_READ;
+    else
+        scheduler->numbers.outcomes_lost++;
+    job->phase = job->phase == CLAIMING ? DOUBTED : MENDING;
+    ask_to_read(scheduler, &job->key, rows);
 }
 
 enum igt_next igt_scheduler_verdict(struct igt_scheduler *scheduler,
@@ -469,8 +785,10 @@ enum igt_next igt_scheduler_verdict(struct igt_scheduler *scheduler,
     /* A row that hung on one that lost has nothing more to tell: memory is being mended. */
     if ((job->phase != CLAIMING && job->phase != FINISHING) || row->seq != job->seq + 1)
         return IGT_NEXT_NOTHING;
-    if (verdict != INGOT_STORED)
-        return lost(scheduler, job);
+    if (verdict != INGOT_STORED) {
+        lost(scheduler, job, rows);
+        return IGT_NEXT_NOTHING;
+    }
     igt_fold_from_latest(&fold, row);
     take_fold(job, &fold);
     if (job->phase == CLAIMING)
@@ -478,8 +796,9 @@ enum igt_next igt_scheduler_verdict(struct igt_scheduler *scheduler,
     count_outcome(scheduler, row);
     if (igt_state_is_terminal(row->state_after))
         forget(scheduler, index);
-    else if (row->state_after == INGOT_STATE_AWAITING && !wait_until(scheduler, index, row->due_us))
-        forget(scheduler, index); /* no memory: found again at the next start */
+    else if (row->state_after == INGOT_STATE_AWAITING &&
+             (!is_ours(scheduler, job) || !wait_until(scheduler, index, row->due_us)))
+        forget(scheduler, index); /* not ours any more; or no memory: the sweep finds it */
     return IGT_NEXT_NOTHING;
 }
 
@@ -488,9 +807,12 @@ void igt_scheduler_mend(struct igt_scheduler *scheduler, const struct igt_map_ke
 {
     uint32_t index = igt_map_get(&scheduler->map, key);
     scheduler->in_flight--;
-    if (index == IGT_MAP_NONE || scheduler->jobs[index].phase != MENDING)
-        return;
-    forget(scheduler, index);
+    if (index != IGT_MAP_NONE) {
+        if (scheduler->jobs[index].phase != MENDING && scheduler->jobs[index].phase != DOUBTED)
+            return;
+        take_out(scheduler, &scheduler->jobs[index]);
+        forget(scheduler, index);
+    }
     if (job)
         igt_scheduler_sight(scheduler, job, now_us);
 }

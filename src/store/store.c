@@ -4,6 +4,8 @@
  */
 #include "store.h"
 
+#include "live.h"
+
 #include "core/arena.h"
 #include "core/json.h"
 #include "core/limits.h"
@@ -155,6 +157,8 @@ enum ingot_status ingot_store_open(struct ingot_options *options,
         struct ingot_toolkit full = igt_toolkit_for(store, NULL);
         status = store->adapter->start(store->handle, &full, err);
     }
+    if (!status && store->options.mode == INGOT_MODE_WRITE)
+        status = ingot_store_make_segments(store, NULL, err);
     if (status)
         ingot_store_close(store);
     else
@@ -169,6 +173,7 @@ void ingot_store_close(struct ingot_store *store)
     if (store->handle)
         store->adapter->close(store->handle);
     pthread_mutex_destroy(&store->lock);
+    igt_candidates_destroy(store->candidates);
     free(store->handle);
     free(store->connection);
     free(store->wake_connection);
@@ -271,10 +276,9 @@ static enum ingot_status join_pages(struct ingot_page *into, size_t *size, struc
     return INGOT_OK;
 }
 
-/* One transaction of find. */
-static enum ingot_status find_page(struct ingot_store *store, const struct ingot_toolkit *toolkit,
-                                   const struct ingot_where *where, struct ingot_page **ret_page,
-                                   struct ingot_error *err)
+enum ingot_status igt_find_page(struct ingot_store *store, const struct ingot_toolkit *toolkit,
+                                const struct ingot_where *where, struct ingot_page **ret_page,
+                                struct ingot_error *err)
 {
     struct ingot_toolkit full = igt_toolkit_for(store, toolkit);
     struct ingot_page *page = ingot_page_create();
@@ -291,6 +295,20 @@ static enum ingot_status find_page(struct ingot_store *store, const struct ingot
     name_transitions(page);
     *ret_page = page;
     return INGOT_OK;
+}
+
+/* One page, from the lists of what is live where they tell all that is wanted. */
+static enum ingot_status find_page(struct ingot_store *store, const struct ingot_toolkit *toolkit,
+                                   const struct ingot_where *where, struct ingot_page **ret_page,
+                                   struct ingot_error *err)
+{
+    struct ingot_page *page = NULL;
+    enum ingot_status status = igt_live_find(store, toolkit, where, &page, err);
+    if (!status && !page)
+        status = igt_find_page(store, toolkit, where, &page, err);
+    if (!status)
+        *ret_page = page;
+    return status;
 }
 
 enum ingot_status ingot_store_find(struct ingot_store *store, const struct ingot_toolkit *toolkit,
@@ -342,6 +360,17 @@ static int compare_ids(const void *a, const void *b)
     return ingot_ksuid_compare(a, b);
 }
 
+size_t igt_ids_arrange(ingot_ksuid *ids, size_t count)
+{
+    size_t distinct = 0;
+    if (count)
+        qsort(ids, count, sizeof *ids, compare_ids);
+    for (size_t i = 0; i < count; i++)
+        if (i == 0 || ingot_ksuid_compare(&ids[distinct - 1], &ids[i]) != 0)
+            ids[distinct++] = ids[i];
+    return distinct;
+}
+
 enum ingot_status ingot_store_events(struct ingot_store *store, const struct ingot_toolkit *toolkit,
                                      const ingot_ksuid *event_ids, size_t event_count,
                                      enum ingot_detail detail, struct ingot_page **ret_page,
@@ -350,7 +379,6 @@ enum ingot_status ingot_store_events(struct ingot_store *store, const struct ing
     struct ingot_toolkit full = igt_toolkit_for(store, toolkit);
     struct ingot_page *page = ingot_page_create();
     ingot_ksuid *ids = page ? igt_arena_array(page->arena, event_count + 1, sizeof *ids) : NULL;
-    size_t distinct = 0;
     enum ingot_status status = INGOT_OK;
     ingot_error_clear(err);
     if (!ids) {
@@ -359,10 +387,7 @@ enum ingot_status ingot_store_events(struct ingot_store *store, const struct ing
     }
     if (event_count)
         memcpy(ids, event_ids, event_count * sizeof *ids);
-    qsort(ids, event_count, sizeof *ids, compare_ids);
-    for (size_t i = 0; i < event_count; i++)
-        if (i == 0 || ingot_ksuid_compare(&ids[distinct - 1], &ids[i]) != 0)
-            ids[distinct++] = ids[i];
+    size_t distinct = igt_ids_arrange(ids, event_count);
     if (distinct > INGOT_EVENTS_MAX)
         status = ingot_error_set(err, INGOT_LIMIT, "store: more than %u events are asked for",
                                  INGOT_EVENTS_MAX);

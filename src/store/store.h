@@ -11,8 +11,9 @@ struct ingot_store {
     void *handle;
     struct ingot_options options; /* in force; the connections are copies that are freed */
     char *connection, *wake_connection;
-    struct ingot_toolkit toolkit; /* the default of calls that bring none */
-    pthread_mutex_t lock;         /* serialises the calls on the handle */
+    struct ingot_toolkit toolkit;      /* the default of calls that bring none */
+    struct igt_candidates *candidates; /* of the last find of live jobs, or NULL */
+    pthread_mutex_t lock; /* serialises the calls on the handle, and guards the candidates */
 };
 
 /* Finds an adapter by name, built in or in options->adapter_dir; NULL if there is none. */
@@ -34,5 +35,13 @@ enum ingot_status igt_job_validate(const struct ingot_job *job, const char *path
  * an old, altered or newer one is refused. For a store whose adapter was opened.
  */
 enum ingot_status igt_wanderer_check(struct ingot_store *store, struct ingot_error *err);
+
+/* A page of the adapter's find, in one transaction. */
+enum ingot_status igt_find_page(struct ingot_store *store, const struct ingot_toolkit *toolkit,
+                                const struct ingot_where *where, struct ingot_page **ret_page,
+                                struct ingot_error *err);
+
+/* Sorts ids and keeps each once; returns how many those are. */
+size_t igt_ids_arrange(ingot_ksuid *ids, size_t count);
 
 #endif

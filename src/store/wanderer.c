@@ -126,12 +126,35 @@ static enum ingot_status refuse(struct ingot_store *store, const struct ingot_mi
                            migration->name, what);
 }
 
+/* Runs migrations that may run, in one transaction. */
+static enum ingot_status run(struct ingot_store *store, const struct ingot_toolkit *toolkit,
+                             const struct ingot_migration *migrations, size_t count,
+                             enum ingot_direction direction, struct ingot_error *err)
+{
+    struct ingot_toolkit full = igt_toolkit_for(store, toolkit);
+    struct ingot_adapter_migration texts[INGOT_MIGRATIONS_MAX];
+    struct ingot_ledger_row rows[INGOT_MIGRATIONS_MAX];
+    for (size_t i = 0; i < count; i++) {
+        const struct ingot_migration *from = &migrations[i];
+        texts[i] =
+            (struct ingot_adapter_migration){from->version, from->name, from->up, from->down};
+        rows[i] = (struct ingot_ledger_row){
+            .version = from->version, .direction = direction, .created_us = igt_now_us(&full)};
+        snprintf(rows[i].name, sizeof rows[i].name, "%s", from->name);
+        snprintf(rows[i].up_sha256, sizeof rows[i].up_sha256, "%s", from->up_sha256);
+    }
+    pthread_mutex_lock(&store->lock);
+    enum ingot_status status =
+        store->adapter->migrate(store->handle, &full, texts, rows, count, err);
+    pthread_mutex_unlock(&store->lock);
+    return status;
+}
+
 enum ingot_status ingot_store_migrate(struct ingot_store *store,
                                       const struct ingot_toolkit *toolkit,
                                       const struct ingot_migration *migration,
                                       enum ingot_direction direction, struct ingot_error *err)
 {
-    struct ingot_toolkit full = igt_toolkit_for(store, toolkit);
     struct ingot_migration all[INGOT_MIGRATIONS_MAX];
     size_t count = 0, i = 0;
     enum ingot_status status = ingot_store_migrations(store, toolkit, all, &count, err);
@@ -147,14 +170,28 @@ enum ingot_status ingot_store_migrate(struct ingot_store *store,
     if ((all[i].state == INGOT_MIGRATION_APPLIED) == (direction == INGOT_UP))
         return refuse(store, migration, direction == INGOT_UP ? "has run already" : "has not run",
                       err);
-    struct ingot_ledger_row row = {.version = migration->version, .direction = direction};
-    struct ingot_adapter_migration text = {all[i].version, all[i].name, all[i].up, all[i].down};
-    snprintf(row.name, sizeof row.name, "%s", all[i].name);
-    snprintf(row.up_sha256, sizeof row.up_sha256, "%s", all[i].up_sha256);
-    row.created_us = igt_now_us(&full);
-    pthread_mutex_lock(&store->lock);
-    status = store->adapter->migrate(store->handle, &full, &text, &row, err);
-    pthread_mutex_unlock(&store->lock);
+    if (direction == INGOT_DOWN && i + 1 < count && all[i + 1].state == INGOT_MIGRATION_APPLIED)
+        return refuse(store, migration, "has others behind it; take those back first", err);
+    return run(store, toolkit, &all[i], 1, direction, err);
+}
+
+/* How many of the migrations have not run; a store that this program must not touch is refused. */
+static enum ingot_status count_pending(struct ingot_store *store, struct ingot_migration *all,
+                                       size_t *ret_count, size_t *ret_pending,
+                                       struct ingot_error *err)
+{
+    enum ingot_status status = ingot_store_migrations(store, NULL, all, ret_count, err);
+    *ret_pending = 0;
+    for (size_t i = 0; !status && i < *ret_count; i++) {
+        if (all[i].state == INGOT_MIGRATION_AHEAD)
+            status = refuse(store, &all[i],
+                            "was made by a newer Ingot; this one cannot read the store, use the "
+                            "newer one",
+                            err);
+        if (all[i].state == INGOT_MIGRATION_ALTERED)
+            status = refuse(store, &all[i], "is not the text that ran in this store", err);
+        *ret_pending += all[i].state == INGOT_MIGRATION_PENDING;
+    }
     return status;
 }
 
@@ -162,27 +199,20 @@ enum ingot_status igt_wanderer_check(struct ingot_store *store, struct ingot_err
 {
     struct ingot_migration all[INGOT_MIGRATIONS_MAX];
     size_t count = 0, pending = 0;
-    enum ingot_status status = ingot_store_migrations(store, NULL, all, &count, err);
-    if (status)
+    enum ingot_status status = count_pending(store, all, &count, &pending, err);
+    if (status || pending == 0)
         return status;
-    for (size_t i = 0; i < count; i++) {
-        if (all[i].state == INGOT_MIGRATION_AHEAD)
-            return refuse(store, &all[i],
-                          "was made by a newer Ingot; this one cannot read the store, use the "
-                          "newer one",
-                          err);
-        if (all[i].state == INGOT_MIGRATION_ALTERED)
-            return refuse(store, &all[i], "is not the text that ran in this store", err);
-        pending += all[i].state == INGOT_MIGRATION_PENDING;
+    if (pending == count && store->options.mode == INGOT_MODE_WRITE) {
+        status = run(store, NULL, all, count, INGOT_UP, err);
+        if (status != INGOT_CONFLICT)
+            return status;
+        /* Somebody else was making the store at the same moment. */
+        status = count_pending(store, all, &count, &pending, err);
+        if (status || pending == 0)
+            return status;
     }
-    if (pending == 0)
-        return INGOT_OK;
-    if (pending < count || store->options.mode == INGOT_MODE_READ)
-        return ingot_error_set(err, INGOT_INVALID,
-                               "store/%s: %zu migrations have not run in this store; run `ingot "
-                               "migrate`",
-                               store->adapter->name, pending);
-    for (size_t i = 0; i < count && !status; i++)
-        status = ingot_store_migrate(store, NULL, &all[i], INGOT_UP, err);
-    return status;
+    return ingot_error_set(err, INGOT_INVALID,
+                           "store/%s: %zu migrations have not run in this store; run `ingot "
+                           "migrate`",
+                           store->adapter->name, pending);
 }

@@ -1,24 +1,150 @@
 /* A fresh store for each test, and short ways to fill it; see fixture.h. */
 #include "fixture.h"
 
+#include <errno.h>
 #include <ftw.h>
+#include <libpq-fe.h>
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
-static const char *kind = "memory";
+/* A login with the rights of ingot_writer and no others: what the daemon is. */
+#define WRITER "ingot_test"
 
-void fixture_use(const char *name)
-{
-    kind = name;
-}
+static const char *kind = "memory";
 
 int fixture_is_durable(void)
 {
     return strcmp(kind, "memory") != 0;
 }
+
+int fixture_has_clock(void)
+{
+    return strcmp(kind, "postgres") != 0;
+}
+
+static int64_t real_now_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return now.tv_sec * SECOND_US + now.tv_nsec / 1000;
+}
+
+void fixture_assert_now(const struct fixture *fixture, int64_t time_us)
+{
+    if (fixture_has_clock())
+        assert_int_equal(time_us, fixture->now_us);
+    else
+        assert_in_range(time_us, fixture->begun_us, real_now_us());
+}
+
+/* ---- the server --------------------------------------------------------- */
+
+/*
+ * PG* in the environment say where it is and who we are: a superuser. Each test
+ * gets a copy of a database that was migrated once.
+ */
+static PGconn *server; /* to its database "postgres" */
+static char template[40];
+
+/* Runs SQL; what it gives first goes to answer, if there is room. 0, or what went wrong was printed. */
+static int run(PGconn *connection, const char *sql, char *answer, size_t size)
+{
+    PGresult *result = PQexec(connection, sql);
+    int failed =
+        PQresultStatus(result) != PGRES_COMMAND_OK && PQresultStatus(result) != PGRES_TUPLES_OK;
+    if (failed)
+        print_message("# %s: %s", sql, PQresultErrorMessage(result));
+    else if (answer && PQntuples(result) && PQnfields(result))
+        snprintf(answer, size, "%s", PQgetisnull(result, 0, 0) ? "NULL" : PQgetvalue(result, 0, 0));
+    else if (answer)
+        snprintf(answer, size, "nothing");
+    PQclear(result);
+    return failed ? -1 : 0;
+}
+
+/* Formats SQL and runs it on the server. */
+__attribute__((format(printf, 1, 2))) static int run_on_server(const char *format, ...)
+{
+    char sql[512];
+    va_list values;
+    va_start(values, format);
+    vsnprintf(sql, sizeof sql, format, values);
+    va_end(values);
+    return run(server, sql, NULL, 0);
+}
+
+static void drop_template(void)
+{
+    run_on_server("DROP DATABASE IF EXISTS %s WITH (FORCE)", template);
+    PQfinish(server);
+}
+
+/* What the server cannot do without, or the program ends: there is nothing to test then. */
+static void insist(int condition, const char *what, const char *why)
+{
+    if (condition)
+        return;
+    printf("Bail out! %s: %s\n# these tests need a server: tools/with-postgres.sh %s postgres\n",
+           what, why, program_invocation_name);
+    exit(2);
+}
+
+/* The roles belong to the whole server, so that programs make their templates one by one. */
+static void make_template(void)
+{
+    char url[80];
+    struct ingot_options options;
+    struct ingot_store *store = NULL;
+    struct ingot_error err = {0};
+    const char *password = getenv("PGPASSWORD");
+    char *quoted =
+        PQescapeLiteral(server, password ? password : "", password ? strlen(password) : 0);
+    snprintf(template, sizeof template, "ingot_template_%d", (int)getpid());
+    snprintf(url, sizeof url, "postgres:///%s", template);
+    run_on_server("SELECT pg_advisory_lock(20261124)");
+    insist(run_on_server("CREATE DATABASE %s", template) == 0, template, "could not be created");
+    atexit(drop_template);
+    insist(ingot_options_from_url(url, &options, &err) == INGOT_OK &&
+               ingot_store_open(&options, NULL, &store, &err) == INGOT_OK,
+           template, err.message);
+    ingot_store_close(store);
+    insist(run_on_server("DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '" WRITER
+                         "') THEN CREATE ROLE " WRITER " LOGIN PASSWORD %s; END IF; END $$;"
+                         "GRANT ingot_writer TO " WRITER,
+                         quoted) == 0,
+           WRITER, "could not be created");
+    run_on_server("SELECT pg_advisory_unlock(20261124)");
+    PQfreemem(quoted);
+}
+
+void fixture_use(const char *name)
+{
+    kind = name;
+    if (fixture_has_clock() || server)
+        return;
+    insist(getenv("PGHOST") != NULL, "postgres", "PGHOST is not set");
+    server = PQconnectdb("dbname=postgres options='-c client_min_messages=warning'");
+    insist(PQstatus(server) == CONNECTION_OK, "postgres", PQerrorMessage(server));
+    make_template();
+}
+
+static PGconn *connect_to(const struct fixture *fixture)
+{
+    char conninfo[160];
+    snprintf(conninfo, sizeof conninfo,
+             "dbname=%s options='-c search_path=ingot,public -c client_min_messages=warning'",
+             fixture->database);
+    PGconn *connection = PQconnectdb(conninfo);
+    if (PQstatus(connection) != CONNECTION_OK)
+        fail_msg("%s", PQerrorMessage(connection));
+    return connection;
+}
+
+/* ---- a store for each test ---------------------------------------------- */
 
 static int64_t now_us(void *context)
 {
@@ -49,11 +175,21 @@ int fixture_set_up(void **state)
     if (!mkdtemp(fixture->folder))
         return -1;
     snprintf(fixture->path, sizeof fixture->path, "%s/store.db", fixture->folder);
-    if (fixture_is_durable())
-        snprintf(fixture->url, sizeof fixture->url, "%s:%s", kind, fixture->path);
-    else
-        snprintf(fixture->url, sizeof fixture->url, "%s:", kind);
+    fixture->begun_us = real_now_us();
     fixture->now_us = NOON_US;
+    if (!fixture_has_clock()) {
+        static unsigned number;
+        fixture->now_us = fixture->begun_us / SECOND_US * SECOND_US;
+        snprintf(fixture->database, sizeof fixture->database, "ingot_test_%d_%u", (int)getpid(),
+                 number++);
+        snprintf(fixture->url, sizeof fixture->url, "postgres://" WRITER "@/%s", fixture->database);
+        if (run_on_server("CREATE DATABASE %s TEMPLATE %s", fixture->database, template))
+            return -1;
+    } else if (fixture_is_durable()) {
+        snprintf(fixture->url, sizeof fixture->url, "%s:%s", kind, fixture->path);
+    } else {
+        snprintf(fixture->url, sizeof fixture->url, "%s:", kind);
+    }
     fixture->seed = 1;
     fixture->toolkit.context = fixture;
     fixture->toolkit.now_us = now_us;
@@ -77,6 +213,8 @@ int fixture_tear_down(void **state)
 {
     struct fixture *fixture = *state;
     ingot_store_close(fixture->store);
+    if (fixture->database[0])
+        run_on_server("DROP DATABASE %s WITH (FORCE)", fixture->database);
     nftw(fixture->folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
     free(fixture);
     return 0;
@@ -93,7 +231,7 @@ void fixture_reopen(struct fixture *fixture)
         fail_msg("%s", err.message);
 }
 
-int fixture_sql(const struct fixture *fixture, const char *sql)
+static int sqlite_sql(const struct fixture *fixture, const char *sql)
 {
     sqlite3 *db = NULL;
     int code = sqlite3_open_v2(fixture->path, &db, SQLITE_OPEN_READWRITE, NULL);
@@ -107,9 +245,18 @@ int fixture_sql(const struct fixture *fixture, const char *sql)
     return code;
 }
 
-const char *fixture_ask(const struct fixture *fixture, const char *sql)
+int fixture_sql(const struct fixture *fixture, const char *sql)
 {
-    static char answer[1024];
+    if (!fixture->database[0])
+        return sqlite_sql(fixture, sql);
+    PGconn *connection = connect_to(fixture);
+    int code = run(connection, sql, NULL, 0);
+    PQfinish(connection);
+    return code;
+}
+
+static void sqlite_ask(const struct fixture *fixture, const char *sql, char *answer, size_t size)
+{
     sqlite3 *db = NULL;
     sqlite3_stmt *statement = NULL;
     assert_int_equal(sqlite3_open_v2(fixture->path, &db, SQLITE_OPEN_READONLY, NULL), SQLITE_OK);
@@ -118,9 +265,22 @@ const char *fixture_ask(const struct fixture *fixture, const char *sql)
         fail_msg("%s: %s", sql, sqlite3_errmsg(db));
     assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
     const unsigned char *text = sqlite3_column_text(statement, 0);
-    snprintf(answer, sizeof answer, "%s", text ? (const char *)text : "NULL");
+    snprintf(answer, size, "%s", text ? (const char *)text : "NULL");
     sqlite3_finalize(statement);
     sqlite3_close(db);
+}
+
+const char *fixture_ask(const struct fixture *fixture, const char *sql)
+{
+    static char answer[1024];
+    if (!fixture->database[0]) {
+        sqlite_ask(fixture, sql, answer, sizeof answer);
+        return answer;
+    }
+    PGconn *connection = connect_to(fixture);
+    int code = run(connection, sql, answer, sizeof answer);
+    PQfinish(connection);
+    assert_int_equal(code, 0);
     return answer;
 }
 
@@ -128,6 +288,15 @@ ingot_ksuid fixture_id(struct fixture *fixture)
 {
     ingot_ksuid id;
     ingot_ksuid_generate(&fixture->generator, &fixture->toolkit, &id);
+    return id;
+}
+
+ingot_ksuid fixture_id_of(struct fixture *fixture, int64_t time_us)
+{
+    ingot_ksuid id = fixture_id(fixture);
+    uint64_t seconds = (uint64_t)(time_us / SECOND_US - INGOT_KSUID_EPOCH);
+    for (size_t i = 0; i < 4; i++)
+        id.bytes[i] = (uint8_t)(seconds >> (24 - 8 * i));
     return id;
 }
 

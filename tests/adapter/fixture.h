@@ -16,27 +16,38 @@
 #define SECOND_US INT64_C(1000000)
 #define DAY_US (86400 * SECOND_US)
 
-/* 2026-11-23T12:00:00Z: where each test's clock begins. */
+/* 2026-11-23T12:00:00Z: where each test's clock begins, unless the server has its own. */
 #define NOON_US INT64_C(1795435200000000)
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
 struct fixture {
-    char folder[64]; /* of its own, removed with all that is in it */
-    char path[96];   /* of the sqlite file */
+    char folder[64];   /* of its own, removed with all that is in it */
+    char path[96];     /* of the sqlite file */
+    char database[48]; /* of the postgres server */
     char url[128];
     int64_t now_us;
+    int64_t begun_us; /* by the real clock */
     unsigned seed;
     struct ingot_toolkit toolkit; /* with this clock and these random numbers */
     struct ingot_ksuid_generator generator;
     struct ingot_store *store;
 };
 
-/* The kind of store that follows: "memory" or "sqlite". */
+/*
+ * The kind of store that follows: "memory", "sqlite" or "postgres". For the last
+ * the program needs a server, and ends if there is none.
+ */
 void fixture_use(const char *kind);
 
 /* Whether it outlives its handle. */
 int fixture_is_durable(void);
+
+/* Whether the store goes by the fixture's clock; else now_us is the second of the set-up. */
+int fixture_has_clock(void);
+
+/* Whether this is what the store took for the present time since the set-up. */
+void fixture_assert_now(const struct fixture *fixture, int64_t time_us);
 
 /* For cmocka: *state is the fixture, its store is open. */
 int fixture_set_up(void **state);
@@ -49,7 +60,10 @@ void fixture_reopen(struct fixture *fixture);
 enum ingot_status fixture_open(struct fixture *fixture, enum ingot_mode mode,
                                struct ingot_store **ret_store, struct ingot_error *err);
 
-/* Runs SQL in the file by a connection of its own; the extended result code. */
+/*
+ * Runs SQL in the store by a connection of its own, on postgres as superuser
+ * with the schema in the path; 0, SQLite's extended result code, or -1.
+ */
 int fixture_sql(const struct fixture *fixture, const char *sql);
 
 /* The one text that a query gives, in a buffer that the next call uses again. */
@@ -57,6 +71,9 @@ const char *fixture_ask(const struct fixture *fixture, const char *sql);
 
 /* A fresh id of the present second. */
 ingot_ksuid fixture_id(struct fixture *fixture);
+
+/* A fresh id of the second of an instant. */
+ingot_ksuid fixture_id_of(struct fixture *fixture, int64_t time_us);
 
 /* Rows with fresh ids and short contents. Jobs belong to the array's owner. */
 struct ingot_event fixture_event(struct fixture *fixture, struct ingot_job *jobs, size_t job_count);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define VERSION UINT64_C(20261123000000)
+#define COUNT_OF_MIGRATIONS 2
 
 static struct ingot_store *open_for_migration(struct fixture *fixture, enum ingot_mode mode)
 {
@@ -39,20 +40,23 @@ static void expect_refusal(struct fixture *fixture, enum ingot_mode mode, const 
     assert_string_equal(err.message, message);
 }
 
+/* Runs all migrations: up the oldest first, down the newest first. */
 static void run(struct ingot_store *store, enum ingot_direction direction)
 {
     struct ingot_migration migrations[INGOT_MIGRATIONS_MAX];
     struct ingot_error err = {0};
-    list(store, migrations);
-    if (ingot_store_migrate(store, NULL, &migrations[0], direction, &err))
-        fail_msg("%s", err.message);
+    size_t count = list(store, migrations);
+    for (size_t i = 0; i < count; i++)
+        if (ingot_store_migrate(store, NULL, &migrations[direction == INGOT_UP ? i : count - 1 - i],
+                                direction, &err))
+            fail_msg("%s", err.message);
 }
 
 static void row_55_all_migrations_are_listed_with_their_text_and_hash(void **state)
 {
     struct fixture *fixture = *state;
     struct ingot_migration migrations[INGOT_MIGRATIONS_MAX];
-    assert_int_equal(list(fixture->store, migrations), 1);
+    assert_int_equal(list(fixture->store, migrations), COUNT_OF_MIGRATIONS);
     assert_true(migrations[0].version == VERSION);
     assert_string_equal(migrations[0].name, "store");
     assert_non_null(strstr(migrations[0].up, "CREATE TABLE transitions"));
@@ -72,8 +76,8 @@ static void row_56_a_new_store_is_migrated_and_its_ledger_says_so(void **state)
     assert_string_equal(
         fixture_ask(fixture, "SELECT group_concat(version || ' ' || name || ' ' || direction) "
                              "FROM migrations"),
-        "20261123000000 store up");
-    assert_string_equal(fixture_ask(fixture, "SELECT up_sha256 FROM migrations"),
+        "20261123000000 store up,20261124000000 presence up");
+    assert_string_equal(fixture_ask(fixture, "SELECT up_sha256 FROM migrations ORDER BY n"),
                         migrations[0].up_sha256);
 }
 
@@ -98,7 +102,7 @@ static void row_56_a_migration_runs_down_and_up_again(void **state)
     assert_true(migrations[0].applied_us == NOON_US + SECOND_US);
     assert_string_equal(
         fixture_ask(fixture, "SELECT group_concat(direction) FROM migrations ORDER BY n"),
-        "up,down,up");
+        "up,up,down,down,up,up");
     fixture_reopen(fixture);
     assert_int_equal(fixture_verify(fixture).events, 0);
     fixture_put_one(fixture, "crm");
@@ -116,6 +120,10 @@ static void row_56_a_migration_that_has_run_does_not_run_twice(void **state)
                         "store/sqlite: migration 20261123000000 (store) has run already");
     ingot_store_close(fixture->store);
     fixture->store = open_for_migration(fixture, INGOT_MODE_WRITE);
+    assert_int_equal(ingot_store_migrate(fixture->store, NULL, &migrations[0], INGOT_DOWN, &err),
+                     INGOT_INVALID);
+    assert_string_equal(err.message, "store/sqlite: migration 20261123000000 (store) has others "
+                                     "behind it; take those back first");
     run(fixture->store, INGOT_DOWN);
     assert_int_equal(ingot_store_migrate(fixture->store, NULL, &migrations[0], INGOT_DOWN, &err),
                      INGOT_INVALID);
@@ -132,9 +140,10 @@ static void row_56_a_store_in_use_cannot_be_migrated_away(void **state)
     struct fixture *fixture = *state;
     struct ingot_migration migrations[INGOT_MIGRATIONS_MAX];
     ingot_ksuid id = fixture_put_one(fixture, "crm");
-    list(fixture->store, migrations);
-    assert_int_equal(ingot_store_migrate(fixture->store, NULL, &migrations[0], INGOT_DOWN, NULL),
-                     INGOT_DENIED);
+    size_t count = list(fixture->store, migrations);
+    assert_int_equal(
+        ingot_store_migrate(fixture->store, NULL, &migrations[count - 1], INGOT_DOWN, NULL),
+        INGOT_DENIED);
     assert_int_equal(fixture_state(fixture, &id, 0), INGOT_STATE_ACKNOWLEDGED);
 }
 
@@ -145,7 +154,30 @@ static void row_56_a_store_without_its_schema_is_refused_to_readers(void **state
     fixture->store = open_for_migration(fixture, INGOT_MODE_WRITE);
     run(fixture->store, INGOT_DOWN);
     expect_refusal(fixture, INGOT_MODE_READ,
-                   "store/sqlite: 1 migrations have not run in this store; run `ingot migrate`");
+                   "store/sqlite: 2 migrations have not run in this store; run `ingot migrate`");
+}
+
+static void row_56_a_store_of_an_older_program_is_refused_until_it_is_migrated(void **state)
+{
+    struct fixture *fixture = *state;
+    struct ingot_migration migrations[INGOT_MIGRATIONS_MAX];
+    const char *message =
+        "store/sqlite: 1 migrations have not run in this store; run `ingot migrate`";
+    ingot_ksuid id = fixture_put_one(fixture, "crm");
+    ingot_store_close(fixture->store);
+    fixture->store = open_for_migration(fixture, INGOT_MODE_WRITE);
+    list(fixture->store, migrations);
+    assert_int_equal(ingot_store_migrate(fixture->store, NULL, &migrations[COUNT_OF_MIGRATIONS - 1],
+                                         INGOT_DOWN, NULL),
+                     INGOT_OK);
+    expect_refusal(fixture, INGOT_MODE_WRITE, message);
+    expect_refusal(fixture, INGOT_MODE_READ, message);
+    fixture->store = open_for_migration(fixture, INGOT_MODE_WRITE);
+    assert_int_equal(ingot_store_migrate(fixture->store, NULL, &migrations[COUNT_OF_MIGRATIONS - 1],
+                                         INGOT_UP, NULL),
+                     INGOT_OK);
+    fixture_reopen(fixture);
+    assert_int_equal(fixture_state(fixture, &id, 0), INGOT_STATE_ACKNOWLEDGED);
 }
 
 static void row_56_an_altered_migration_is_refused(void **state)
@@ -183,12 +215,13 @@ static void row_56_a_store_of_a_newer_program_is_refused(void **state)
                     "INSERT INTO migrations (version, name, direction, up_sha256, created_at) "
                     "VALUES (20270101000000, 'segments', 'up', 'abcd', 5)"),
         0);
-    assert_int_equal(list(fixture->store, migrations), 2);
-    assert_int_equal(migrations[1].state, INGOT_MIGRATION_AHEAD);
-    assert_null(migrations[1].up);
-    assert_string_equal(migrations[1].name, "segments");
+    assert_int_equal(list(fixture->store, migrations), COUNT_OF_MIGRATIONS + 1);
+    const struct ingot_migration *newest = &migrations[COUNT_OF_MIGRATIONS];
+    assert_int_equal(newest->state, INGOT_MIGRATION_AHEAD);
+    assert_null(newest->up);
+    assert_string_equal(newest->name, "segments");
     struct ingot_error err = {0};
-    assert_int_equal(ingot_store_migrate(fixture->store, NULL, &migrations[1], INGOT_DOWN, &err),
+    assert_int_equal(ingot_store_migrate(fixture->store, NULL, newest, INGOT_DOWN, &err),
                      INGOT_INVALID);
     expect_refusal(fixture, INGOT_MODE_WRITE, message);
     expect_refusal(fixture, INGOT_MODE_READ, message);
@@ -198,7 +231,7 @@ static void row_56_a_store_of_a_newer_program_is_refused(void **state)
                     "VALUES (20270101000000, 'segments', 'down', 'abcd', 6)"),
         0);
     fixture_reopen(fixture); /* the newer one took it back */
-    assert_int_equal(list(fixture->store, migrations), 1);
+    assert_int_equal(list(fixture->store, migrations), COUNT_OF_MIGRATIONS);
 }
 
 static void row_56_a_migration_that_fails_leaves_nothing_behind(void **state)
@@ -230,7 +263,8 @@ static void row_84_the_ledger_is_insert_only(void **state)
         fixture_sql(fixture, "INSERT OR REPLACE INTO migrations (n, version, name, direction, "
                              "up_sha256, created_at) VALUES (1, 1, 'x', 'up', 'x', 1)"),
         0);
-    assert_string_equal(fixture_ask(fixture, "SELECT name FROM migrations"), "store");
+    assert_string_equal(fixture_ask(fixture, "SELECT group_concat(name) FROM migrations"),
+                        "store,presence");
 }
 
 static void a_ledger_longer_than_can_be_read_is_an_error_and_no_guess(void **state)
@@ -260,6 +294,7 @@ int main(void)
         TEST(row_56_a_migration_that_has_run_does_not_run_twice),
         TEST(row_56_a_store_in_use_cannot_be_migrated_away),
         TEST(row_56_a_store_without_its_schema_is_refused_to_readers),
+        TEST(row_56_a_store_of_an_older_program_is_refused_until_it_is_migrated),
         TEST(row_56_an_altered_migration_is_refused),
         TEST(row_56_a_store_of_a_newer_program_is_refused),
         TEST(row_56_a_migration_that_fails_leaves_nothing_behind),

@@ -42,13 +42,25 @@ static ingot_ksuid fill(struct fixture *fixture)
     fixture->now_us += 7 * SECOND_US + 123;
     fixture_walk(fixture, &event.id, 0,
                  (enum ingot_state[]){EXECUTING, FAILED, AWAITING, EXECUTING, SUCCEEDED, NONE});
-    fixture_walk(fixture, &event.id, 2, (enum ingot_state[]){EXECUTING, NONE});
+    struct ingot_commit_transition told = {
+        .row = fixture_row(&event.id, 2, 1, ACKNOWLEDGED, EXECUTING, 1),
+        .hangs_on = INGOT_ALONE,
+        .notice = INGOT_NOTICE_SENT,
+    };
+    struct ingot_commit commit = {.transitions = &told, .transition_count = 1};
+    assert_int_equal(ingot_store_commit(fixture->store, &fixture->toolkit, &commit, NULL),
+                     INGOT_OK);
     ingot_ksuid gone = fixture_put_one(fixture, "crm");
     assert_int_equal(ingot_store_delete(fixture->store, &fixture->toolkit, &gone, 1,
                                         INGOT_DELETE_FORCED, "me", "test", NULL),
                      INGOT_OK);
     assert_int_equal(ingot_store_publish_routes(fixture->store, NULL, ingot_bytes_of("{}"), NULL),
                      INGOT_OK);
+    struct ingot_checkpoint checkpoint = {
+        .lane = 7, .cursor = ingot_bytes_of("c"), .body = ingot_bytes_of("b")};
+    assert_int_equal(
+        ingot_store_add_checkpoints(fixture->store, &fixture->toolkit, &checkpoint, 1, NULL),
+        INGOT_OK);
     return event.id;
 }
 
@@ -63,6 +75,9 @@ static void row_6_no_row_of_any_table_can_be_changed(void **state)
         {"transitions", "created_at"},
         {"retirements", "reason"},
         {"routes", "body"},
+        {"notices", "seq"},
+        {"checkpoints", "body"},
+        {"lives", "life"},
         {"migrations", "name"},
     };
     fill(fixture);
@@ -103,11 +118,21 @@ static void row_6_a_second_key_cannot_be_overwritten_either(void **state)
         "parent_job_id, due_at, created_at, context, data FROM added_jobs LIMIT 1",
         /* a number that is there, under another id */
         "INSERT OR REPLACE INTO added_jobs SELECT 1 + (SELECT max(n) FROM (SELECT n FROM events "
-        "UNION ALL SELECT n FROM added_jobs)), event_id, job, randomblob(20), destination, event, "
-        "parent_job_id, due_at, created_at, context, data FROM added_jobs LIMIT 1",
+        "UNION ALL SELECT n FROM added_jobs UNION ALL SELECT n FROM notices)), event_id, job, "
+        "randomblob(20), destination, event, parent_job_id, due_at, created_at, context, data FROM "
+        "added_jobs LIMIT 1",
         /* an order that is not the commits' */
         "INSERT INTO events SELECT n + 1000, randomblob(20), source, name, jobs, sent_at, "
         "received_at, ingested_at, context, data FROM events LIMIT 1",
+        "INSERT INTO added_jobs SELECT n + 1000, event_id, 77, randomblob(20), 'other', event, "
+        "parent_job_id, due_at, created_at, context, data FROM added_jobs LIMIT 1",
+        "INSERT INTO notices SELECT n + 1000, event_id, job, seq, created_at FROM notices",
+        "INSERT INTO lives SELECT n + 2, life, created_at FROM lives",
+        /* the number of a row of another table */
+        "INSERT INTO notices SELECT (SELECT max(n) FROM events), event_id, job, seq, created_at "
+        "FROM notices",
+        "INSERT INTO events SELECT (SELECT max(n) FROM notices), randomblob(20), source, name, "
+        "jobs, sent_at, received_at, ingested_at, context, data FROM events LIMIT 1",
     };
     fill(fixture);
     for (size_t i = 0; i < COUNT(statements); i++)

@@ -26,8 +26,12 @@ static struct {
     int waiting;       /* a commit is waiting there */
     unsigned failures; /* so many commits fail with this status */
     enum ingot_status status;
-    unsigned commits;      /* that were stored */
-    size_t largest_events; /* in one commit */
+    const char *sqlstate;
+    int stored_all_the_same; /* what fails with INGOT_UNKNOWN is stored nevertheless */
+    unsigned refusals;       /* so many commits fail with INGOT_RETRY after those */
+    unsigned again;          /* commits that said they had been sent before */
+    unsigned commits;        /* that were stored */
+    size_t largest_events;   /* in one commit */
 } fault = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
 static struct ingot_adapter adapter;
@@ -42,17 +46,33 @@ static enum ingot_status faulty_commit(void *handle, const struct ingot_toolkit 
         pthread_cond_wait(&fault.changed, &fault.lock);
     fault.waiting = 0;
     enum ingot_status status = fault.failures ? fault.status : INGOT_OK;
-    fault.failures -= fault.failures > 0;
-    for (size_t i = 0; i < commit->event_count; i++)
+    const char *sqlstate = status && fault.sqlstate ? fault.sqlstate : "";
+    int stored = status == INGOT_UNKNOWN && fault.stored_all_the_same;
+    if (fault.failures) {
+        fault.failures--;
+    } else if (fault.refusals) {
+        fault.refusals--;
+        status = INGOT_RETRY;
+    }
+    fault.again += commit->sending == INGOT_COMMIT_AGAIN;
+    for (size_t i = 0; i < commit->event_count; i++) {
         if (ingot_bytes_equal(commit->events[i].row->name, ingot_bytes_of("poison")))
             status = INGOT_INVALID;
+        if (ingot_bytes_equal(commit->events[i].row->name, ingot_bytes_of("locked"))) {
+            status = INGOT_RETRY;
+            sqlstate = "55P03";
+        }
+    }
     if (!status && commit->event_count > fault.largest_events)
         fault.largest_events = commit->event_count;
     fault.commits += !status;
     pthread_mutex_unlock(&fault.lock);
-    if (status)
-        return ingot_error_set(err, status, "as told");
-    return ingot_adapter_memory.commit(handle, toolkit, commit, err);
+    if (stored)
+        assert_int_equal(ingot_adapter_memory.commit(handle, toolkit, commit, err), INGOT_OK);
+    if (!status)
+        return ingot_adapter_memory.commit(handle, toolkit, commit, err);
+    memcpy(err->sqlstate, sqlstate, strlen(sqlstate) + 1);
+    return ingot_error_set(err, status, "as told");
 }
 
 static void close_gate(int closed)
@@ -133,7 +153,9 @@ static int open_bench(void **state)
     adapter.commit = faulty_commit;
     options.load = &adapter;
     fault.closed_gate = fault.waiting = 0;
-    fault.failures = fault.commits = 0;
+    fault.failures = fault.commits = fault.refusals = fault.again = 0;
+    fault.sqlstate = NULL;
+    fault.stored_all_the_same = 0;
     fault.largest_events = 0;
     pthread_mutex_init(&bench->lock, NULL);
     pthread_cond_init(&bench->changed, NULL);
@@ -305,6 +327,98 @@ static void stop_commits_what_waits_and_takes_nothing_more(void **state)
         igt_request_release(requests[i]);
 }
 
+/* A request and a claim in one commit that gets no answer; both must be decided as stored. */
+static void lose_an_answer(struct bench *bench, int stored)
+{
+    struct igt_request *first = make_request(bench, "n"), *second = make_request(bench, "n");
+    assert_int_equal(igt_journal_submit(bench->journal, first), INGOT_OK);
+    wait_for(bench, &bench->decided, 1);
+    close_gate(1);
+    assert_int_equal(igt_journal_submit(bench->journal, second), INGOT_OK);
+    wait_until_a_commit_waits();
+    fault.status = INGOT_UNKNOWN;
+    fault.failures = 1;
+    fault.stored_all_the_same = stored;
+    fault.refusals = 2;
+    igt_journal_submit_batch(bench->journal, make_claim(bench, &first->events->id));
+    close_gate(0);
+    wait_for(bench, &bench->rows, 1);
+    wait_for(bench, &bench->decided, 2);
+    assert_int_equal(second->status, INGOT_OK);
+    assert_int_equal(second->verdicts[0], INGOT_STORED);
+    assert_int_equal(fault.again, 3);
+    assert_int_equal(bench->failed, 0);
+    igt_request_release(first);
+    igt_request_release(second);
+}
+
+static void a_commit_without_an_answer_that_was_stored_is_found_to_be(void **state)
+{
+    lose_an_answer(*state, 1);
+}
+
+static void a_commit_without_an_answer_that_was_not_stored_is_stored(void **state)
+{
+    lose_an_answer(*state, 0);
+}
+
+static void while_a_commit_is_in_doubt_others_are_turned_away_and_it_is_not_answered(void **state)
+{
+    struct bench *bench = *state;
+    struct igt_request *doubtful = make_request(bench, "n"), *other = make_request(bench, "n");
+    close_gate(1);
+    fault.status = INGOT_UNKNOWN;
+    fault.failures = 1;
+    fault.refusals = UINT32_MAX;
+    assert_int_equal(igt_journal_submit(bench->journal, doubtful), INGOT_OK);
+    wait_until_a_commit_waits();
+    assert_int_equal(igt_journal_submit(bench->journal, other), INGOT_OK);
+    close_gate(0);
+    wait_for(bench, &bench->decided, 1);
+    assert_int_equal(other->status, INGOT_RETRY);
+    assert_int_equal(bench->stored, 0);
+    pthread_mutex_lock(&fault.lock);
+    fault.refusals = 0;
+    pthread_mutex_unlock(&fault.lock);
+    wait_for(bench, &bench->decided, 2);
+    assert_int_equal(doubtful->status, INGOT_OK);
+    igt_request_release(doubtful);
+    igt_request_release(other);
+}
+
+static void a_deadlock_is_nobodys_affair_but_the_journals(void **state)
+{
+    struct bench *bench = *state;
+    struct igt_request *request = make_request(bench, "n");
+    fault.status = INGOT_RETRY;
+    fault.sqlstate = "40P01";
+    fault.failures = 3;
+    assert_int_equal(igt_journal_submit(bench->journal, request), INGOT_OK);
+    wait_for(bench, &bench->decided, 1);
+    assert_int_equal(request->status, INGOT_OK);
+    igt_request_release(request);
+}
+
+static void only_who_waits_for_a_lock_is_told_to_come_again(void **state)
+{
+    struct bench *bench = *state;
+    static const char *const names[] = {"first", "good", "locked", "also good"};
+    struct igt_request *requests[4];
+    close_gate(1);
+    for (size_t i = 0; i < 4; i++) {
+        requests[i] = make_request(bench, names[i]);
+        assert_int_equal(igt_journal_submit(bench->journal, requests[i]), INGOT_OK);
+        if (i == 0)
+            wait_until_a_commit_waits();
+    }
+    close_gate(0);
+    wait_for(bench, &bench->decided, 4);
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(requests[i]->status, i == 2 ? INGOT_RETRY : INGOT_OK);
+        igt_request_release(requests[i]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -316,6 +430,17 @@ int main(void)
                                         open_bench, close_bench),
         cmocka_unit_test_setup_teardown(after_an_io_error_nobody_waits_and_nothing_more_is_taken,
                                         open_bench, close_bench),
+        cmocka_unit_test_setup_teardown(a_commit_without_an_answer_that_was_stored_is_found_to_be,
+                                        open_bench, close_bench),
+        cmocka_unit_test_setup_teardown(a_commit_without_an_answer_that_was_not_stored_is_stored,
+                                        open_bench, close_bench),
+        cmocka_unit_test_setup_teardown(
+            while_a_commit_is_in_doubt_others_are_turned_away_and_it_is_not_answered, open_bench,
+            close_bench),
+        cmocka_unit_test_setup_teardown(a_deadlock_is_nobodys_affair_but_the_journals, open_bench,
+                                        close_bench),
+        cmocka_unit_test_setup_teardown(only_who_waits_for_a_lock_is_told_to_come_again, open_bench,
+                                        close_bench),
         cmocka_unit_test_setup_teardown(stop_commits_what_waits_and_takes_nothing_more, open_bench,
                                         close_bench),
     };

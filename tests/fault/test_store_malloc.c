@@ -106,7 +106,8 @@ struct round {
     struct ingot_job jobs[2];
     struct ingot_event events[2];
     struct ingot_job added;
-    int has_events, has_added, steps, is_retired;
+    char cursor[64]; /* of its beginning */
+    int has_events, has_added, has_claim, steps, is_retired;
 };
 
 /* Ends what may fail; says whether the operation was a success, and fails if it lied. */
@@ -302,6 +303,125 @@ static void delete_events(struct round *round)
     round->is_retired = succeeded(round, "delete", status, &err) && round->has_events;
 }
 
+/* Sends a commit again, as if no answer had come: what is stored counts as stored, once. */
+static void commit_again(struct round *round)
+{
+    struct fixture *fixture = round->fixture;
+    struct ingot_commit_event event = {.row = &round->events[1]};
+    struct ingot_commit_transition claim = {
+        .row = fixture_row(&round->events[1].id, 0, 1, INGOT_STATE_ACKNOWLEDGED,
+                           INGOT_STATE_EXECUTING, 1),
+        .hangs_on = INGOT_ALONE,
+        .notice = INGOT_NOTICE_SENT,
+    };
+    struct ingot_commit_job job = {.row = round->added, .hangs_on = INGOT_ALONE};
+    struct ingot_commit commit = {.rule = INGOT_COMMIT_WHOLE,
+                                  .sending = INGOT_COMMIT_AGAIN,
+                                  .events = &event,
+                                  .event_count = 1,
+                                  .transitions = &claim,
+                                  .transition_count = 1,
+                                  .jobs = &job,
+                                  .job_count = 1};
+    struct ingot_error err = {0};
+    if (!round->has_events)
+        return;
+    for (int i = 0; i < 2; i++) {
+        resume(round);
+        enum ingot_status status =
+            ingot_store_commit(fixture->store, &fixture->toolkit, &commit, &err);
+        if (!succeeded(round, "commit again", status, &err))
+            continue;
+        round->has_added = round->has_claim = 1;
+        assert_int_equal(event.verdict, INGOT_STORED);
+        assert_int_equal(claim.verdict, INGOT_STORED);
+        assert_int_equal(job.verdict, INGOT_STORED);
+        assert_int_equal(job.row.number, 1);
+    }
+}
+
+static int count_sighting(void *context, const struct ingot_sighting *sighting)
+{
+    ((size_t *)context)[sighting->kind]++;
+    return 0;
+}
+
+/* Follows from where the round began. */
+static void follow(struct round *round)
+{
+    struct fixture *fixture = round->fixture;
+    struct ingot_page *page = NULL;
+    struct ingot_followed followed = {0};
+    struct ingot_error err = {0};
+    size_t counts[3] = {0};
+    resume(round);
+    enum ingot_status status =
+        ingot_store_follow(fixture->store, &fixture->toolkit, ingot_bytes_of(round->cursor),
+                           count_sighting, counts, &page, &followed, &err);
+    if (!succeeded(round, "follow", status, &err)) {
+        assert_null(page);
+        return;
+    }
+    assert_int_equal(counts[INGOT_SIGHTED_EVENT], round->has_events ? 2 : 0);
+    assert_int_equal(counts[INGOT_SIGHTED_JOB], round->has_added);
+    assert_int_equal(counts[INGOT_SIGHTED_NOTICE], round->has_claim);
+    ingot_page_destroy(page);
+}
+
+static void begin_to_follow(struct round *round)
+{
+    struct ingot_page *page = NULL;
+    struct ingot_followed followed;
+    assert_int_equal(ingot_store_follow(round->fixture->store, &round->fixture->toolkit,
+                                        (struct ingot_bytes){NULL, 0}, count_sighting, NULL, &page,
+                                        &followed, NULL),
+                     INGOT_OK);
+    snprintf(round->cursor, sizeof round->cursor, "%s", (const char *)followed.cursor.data);
+    ingot_page_destroy(page);
+}
+
+static void checkpoint(struct round *round)
+{
+    struct fixture *fixture = round->fixture;
+    struct ingot_lanes lanes = {{1}};
+    struct ingot_checkpoint given = {.lane = 0, .cursor = ingot_bytes_of(round->cursor)};
+    struct ingot_checkpoint *read = NULL;
+    struct ingot_page *page = NULL;
+    struct ingot_error err = {0};
+    size_t count = 0;
+    given.body = ingot_bytes_of(long_text);
+    resume(round);
+    enum ingot_status status =
+        ingot_store_add_checkpoints(fixture->store, &fixture->toolkit, &given, 1, &err);
+    if (!succeeded(round, "add_checkpoints", status, &err))
+        return;
+    resume(round);
+    status = ingot_store_checkpoints(fixture->store, &fixture->toolkit, &lanes, INT64_MAX, &page,
+                                     &read, &count, &err);
+    if (!succeeded(round, "checkpoints", status, &err))
+        return;
+    assert_int_equal(count, 1);
+    assert_true(ingot_bytes_equal(read[0].cursor, given.cursor));
+    assert_true(ingot_bytes_equal(read[0].body, given.body));
+    ingot_page_destroy(page);
+}
+
+static void read_settings(struct round *round)
+{
+    struct fixture *fixture = round->fixture;
+    struct ingot_setting *settings = NULL;
+    struct ingot_page *page = NULL;
+    struct ingot_error err = {0};
+    size_t count = 0;
+    resume(round);
+    enum ingot_status status =
+        ingot_store_settings(fixture->store, &fixture->toolkit, &page, &settings, &count, &err);
+    if (succeeded(round, "settings", status, &err))
+        for (size_t i = 0; i < count; i++)
+            assert_true(settings[i].value && settings[i].value[0]);
+    ingot_page_destroy(page);
+}
+
 /* With memory enough: exactly what is known to be stored is there. */
 static void check(const struct round *round)
 {
@@ -337,6 +457,7 @@ static void run_round(struct fixture *fixture, long n, long number)
     round.added.event_id = round.events[0].id;
     round.added.parent_job_id = round.jobs[0].id;
     round.added.data = ingot_bytes_of(long_text);
+    begin_to_follow(&round);
     insert_queue(&round);
     check(&round);
     insert_again(&round);
@@ -347,6 +468,11 @@ static void run_round(struct fixture *fixture, long n, long number)
     find(&round, INGOT_DETAIL_ALL);
     find(&round, INGOT_DETAIL_ROUTING);
     read_history(&round);
+    commit_again(&round);
+    check(&round);
+    follow(&round);
+    checkpoint(&round);
+    read_settings(&round);
     publish_routes(&round);
     count(&round);
     delete_events(&round);

@@ -391,10 +391,12 @@ static const struct bad bad_keys[] = {
     {"text\n", "1:1: the file must be a mapping of keys"},
     {"sotre: x\n", "1:1: unknown key \"sotre\" in the file; did you mean \"store\"?"},
     {"Listen: x\n", "1:1: unknown key \"Listen\" in the file; did you mean \"listen\"?"},
-    {"color: x\n", "1:1: unknown key \"color\" in the file; there are store, listen, shutdown, "
+    {"color: x\n", "1:1: unknown key \"color\" in the file; there are store, store_wake, lease, "
+                   "listen, shutdown, "
                    "defaults, destinations"},
-    {"url: x\n", "1:1: unknown key \"url\" in the file; there are store, listen, shutdown, "
-                 "defaults, destinations"},
+    {"url: x\n",
+     "1:1: unknown key \"url\" in the file; there are store, store_wake, lease, listen, shutdown, "
+     "defaults, destinations"},
     {"defaults: {retry: 1}\n",
      "1:12: unknown key \"retry\" in \"defaults\"; there are schedule, retries, backoff, "
      "max_interval, jitter, realtime"},
@@ -449,9 +451,10 @@ static const struct bad bad_keys[] = {
 };
 
 static const struct bad bad_values[] = {
-    {"store: ''\n", "1:8: \"store\" in the file must be a store's URL: sqlite:PATH or memory:"},
+    {"store: ''\n",
+     "1:8: \"store\" in the file must be a store's URL: sqlite:PATH, postgres://… or memory:"},
     {"store: \"a\\nb\"\n",
-     "1:8: \"store\" in the file must be a store's URL: sqlite:PATH or memory:"},
+     "1:8: \"store\" in the file must be a store's URL: sqlite:PATH, postgres://… or memory:"},
     {"shutdown: 10\n",
      "1:11: \"shutdown\" in the file must be a duration from 0s to 1h, such as 30s or 1h30m"},
     {"shutdown: 61m\n",
@@ -804,7 +807,8 @@ static void a_long_path_leaves_room_for_the_message(void **state)
     memcpy(path + sizeof path - 10, "/the.yaml", 10);
     assert_int_equal(igt_config_parse(path, ingot_bytes_of("x: 1"), &config, &err), INGOT_INVALID);
     assert_non_null(strstr(err.message, "pp/the.yaml:1:1: unknown key \"x\" in the file; there "
-                                        "are store, listen, shutdown, defaults, destinations"));
+                                        "are store, store_wake, lease, listen, shutdown, defaults, "
+                                        "destinations"));
 }
 
 static void an_error_is_not_needed(void **state)

@@ -5,6 +5,7 @@
  */
 #include <ingot/adapter.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,11 +24,23 @@ struct entry {
     struct transitions transitions;
 };
 
+/* What a follower is shown; its place in the log, from 1 on, is its position. */
+struct logged {
+    enum ingot_sighted kind;
+    const struct entry *entry;
+    uint32_t job;
+};
+
 struct memory {
     struct entry **entries; /* ascending by id */
     size_t entry_count, entry_size;
     struct ingot_page *page; /* holds every row's bytes */
+    struct logged *log;
+    size_t log_count, log_size;
+    struct ingot_checkpoint *checkpoints; /* ascending by time */
+    size_t checkpoint_count, checkpoint_size;
     struct ingot_bytes routes;
+    uint64_t life; /* of this store: the next one's cursors are others */
     int64_t last_us;
 };
 
@@ -59,7 +72,8 @@ static enum ingot_status memory_open(void *handle, const struct ingot_options *o
                                      const struct ingot_toolkit *toolkit, struct ingot_error *err)
 {
     struct memory *memory = handle;
-    (void)options, (void)toolkit;
+    (void)options;
+    toolkit->random(toolkit->context, &memory->life, sizeof memory->life);
     memory->page = ingot_page_create();
     return memory->page ? INGOT_OK : no_memory(err);
 }
@@ -80,7 +94,18 @@ static void memory_close(void *handle)
         free(memory->entries[i]);
     }
     free(memory->entries);
+    free(memory->log);
+    free(memory->checkpoints);
     ingot_page_destroy(memory->page);
+}
+
+/* The time for what is written now. */
+static int64_t now(struct memory *memory, const struct ingot_toolkit *toolkit)
+{
+    int64_t now_us = toolkit->now_us(toolkit->context);
+    if (now_us > memory->last_us)
+        memory->last_us = now_us;
+    return memory->last_us;
 }
 
 /* The first entry whose id is not less than this one. */
@@ -214,6 +239,16 @@ struct journal {
     size_t count;
 };
 
+/* Gives the next position to what followers are to see; 0 when memory ran out. */
+static int add_to_log(struct memory *memory, enum ingot_sighted kind, const struct entry *entry,
+                      uint32_t job)
+{
+    if (!grow((void **)&memory->log, memory->log_count, &memory->log_size, sizeof *memory->log))
+        return 0;
+    memory->log[memory->log_count++] = (struct logged){kind, entry, job};
+    return 1;
+}
+
 static int append_job(struct memory *memory, struct entry *entry, const struct ingot_job *row,
                       int64_t now_us)
 {
@@ -229,15 +264,18 @@ static int append_job(struct memory *memory, struct entry *entry, const struct i
 }
 
 static enum ingot_status commit_event(struct memory *memory, struct ingot_commit_event *given,
-                                      int64_t now_us, struct journal *journal,
-                                      struct ingot_error *err)
+                                      enum ingot_commit_sending sending, int64_t now_us,
+                                      struct journal *journal, struct ingot_error *err)
 {
     struct entry *entry = get_or_add(memory, &given->row->id);
     if (!entry)
         return no_memory(err);
     if (entry->present) {
         struct ingot_event stored = with_jobs(entry, entry->born_count);
-        given->verdict = ingot_event_same(&stored, given) ? INGOT_ALREADY : INGOT_MISMATCH;
+        if (!ingot_event_same(&stored, given))
+            given->verdict = INGOT_MISMATCH;
+        else
+            given->verdict = sending == INGOT_COMMIT_AGAIN ? INGOT_STORED : INGOT_ALREADY;
         return INGOT_OK;
     }
     if (!copy_event(memory->page, given->row, INGOT_DETAIL_ALL, &entry->event))
@@ -253,12 +291,15 @@ static enum ingot_status commit_event(struct memory *memory, struct ingot_commit
         if (!append_job(memory, entry, &given->row->jobs[i], now_us))
             return no_memory(err);
     entry->born_count = entry->job_count;
+    if (!add_to_log(memory, INGOT_SIGHTED_EVENT, entry, 0))
+        return no_memory(err);
     given->verdict = INGOT_STORED;
     return INGOT_OK;
 }
 
 static enum ingot_status commit_transition(struct memory *memory,
-                                           struct ingot_commit_transition *given, int64_t now_us,
+                                           struct ingot_commit_transition *given,
+                                           enum ingot_commit_sending sending, int64_t now_us,
                                            struct journal *journal, struct ingot_error *err)
 {
     const struct ingot_transition *row = &given->row;
@@ -269,7 +310,9 @@ static enum ingot_status commit_transition(struct memory *memory,
     size_t at = transition_bound(transitions, row->job, row->seq);
     if (at < transitions->count && transitions->rows[at].job == row->job &&
         transitions->rows[at].seq == row->seq) {
-        given->verdict = INGOT_LOST;
+        int ours =
+            sending == INGOT_COMMIT_AGAIN && ingot_transition_same(&transitions->rows[at], row);
+        given->verdict = ours ? INGOT_STORED : INGOT_LOST;
         return INGOT_OK;
     }
     if (!grow((void **)&transitions->rows, transitions->count, &transitions->size,
@@ -284,16 +327,34 @@ static enum ingot_status commit_transition(struct memory *memory,
     transitions->rows[at] = stored;
     transitions->count++;
     journal->steps[journal->count++] = (struct undo){ADDED_TRANSITION, entry, row->job, row->seq};
+    if (given->notice == INGOT_NOTICE_SENT &&
+        !add_to_log(memory, INGOT_SIGHTED_NOTICE, entry, row->job))
+        return no_memory(err);
     given->verdict = INGOT_STORED;
     return INGOT_OK;
 }
 
+/* Whether the event has a job of this id already; then its number is set. */
+static int is_there(const struct entry *entry, struct ingot_job *job)
+{
+    for (size_t i = 0; i < entry->job_count; i++)
+        if (ingot_ksuid_compare(&entry->jobs[i].id, &job->id) == 0) {
+            job->number = (uint32_t)i;
+            return 1;
+        }
+    return 0;
+}
+
 static enum ingot_status commit_job(struct memory *memory, struct ingot_commit_job *given,
-                                    int64_t now_us, struct journal *journal,
-                                    struct ingot_error *err)
+                                    enum ingot_commit_sending sending, int64_t now_us,
+                                    struct journal *journal, struct ingot_error *err)
 {
     struct entry *entry = get(memory, &given->row.event_id);
     struct ingot_event event;
+    if (sending == INGOT_COMMIT_AGAIN && entry && entry->present && is_there(entry, &given->row)) {
+        given->verdict = INGOT_STORED;
+        return INGOT_OK;
+    }
     if (entry)
         event = with_jobs(entry, entry->job_count);
     given->verdict = ingot_job_judge(entry && entry->present ? &event : NULL, &given->row);
@@ -303,7 +364,8 @@ static enum ingot_status commit_job(struct memory *memory, struct ingot_commit_j
         return no_memory(err);
     given->row.number = (uint32_t)entry->job_count - 1;
     journal->steps[journal->count++] = (struct undo){.what = ADDED_JOB, .entry = entry};
-    return INGOT_OK;
+    return add_to_log(memory, INGOT_SIGHTED_JOB, entry, given->row.number) ? INGOT_OK
+                                                                           : no_memory(err);
 }
 
 static void undo_all(struct journal *journal)
@@ -347,21 +409,21 @@ static enum ingot_status commit_rows(struct memory *memory, struct ingot_commit 
     enum ingot_status status = INGOT_OK;
     size_t beaten = 0;
     for (size_t i = 0; i < commit->event_count && !status; i++) {
-        status = commit_event(memory, &commit->events[i], now_us, journal, err);
+        status = commit_event(memory, &commit->events[i], commit->sending, now_us, journal, err);
         beaten += commit->events[i].verdict == INGOT_MISMATCH;
     }
     for (size_t i = 0; i < commit->transition_count && !status; i++) {
         struct ingot_commit_transition *given = &commit->transitions[i];
         given->verdict = INGOT_LOST;
         if (may_follow(commit, given->hangs_on))
-            status = commit_transition(memory, given, now_us, journal, err);
+            status = commit_transition(memory, given, commit->sending, now_us, journal, err);
         beaten += given->verdict == INGOT_LOST;
     }
     for (size_t i = 0; i < commit->job_count && !status; i++) {
         struct ingot_commit_job *given = &commit->jobs[i];
         given->verdict = INGOT_LOST;
         if (may_follow(commit, given->hangs_on))
-            status = commit_job(memory, given, now_us, journal, err);
+            status = commit_job(memory, given, commit->sending, now_us, journal, err);
         beaten += given->verdict == INGOT_LOST || given->verdict == INGOT_REFUSED;
     }
     for (size_t i = 0; i < commit->retirement_count && !status; i++) {
@@ -385,16 +447,17 @@ static enum ingot_status memory_commit(void *handle, const struct ingot_toolkit 
     struct journal journal = {calloc(rows ? rows : 1, sizeof(struct undo)), 0};
     if (!journal.steps)
         return no_memory(err);
-    int64_t now_us = toolkit->now_us(toolkit->context);
-    if (now_us < memory->last_us)
-        now_us = memory->last_us;
-    memory->last_us = now_us;
-    size_t beaten = 0;
-    enum ingot_status status = commit_rows(memory, commit, now_us, &journal, &beaten, err);
+    size_t beaten = 0, logged = memory->log_count;
+    enum ingot_status status =
+        commit_rows(memory, commit, now(memory, toolkit), &journal, &beaten, err);
     if (!status && beaten && commit->rule == INGOT_COMMIT_WHOLE)
         status = ingot_error_set(err, INGOT_CONFLICT, "store/memory: %zu rows were beaten", beaten);
-    if (status)
+    if (status) {
         undo_all(&journal);
+        memory->log_count = logged;
+    } else {
+        commit->position = memory->log_count;
+    }
     free(journal.steps);
     return status;
 }
@@ -626,12 +689,179 @@ static enum ingot_status memory_routes(void *handle, const struct ingot_toolkit 
     return ret_routes->data ? INGOT_OK : no_memory(err);
 }
 
+/* ---- following, checkpoints --------------------------------------------- */
+
+static void format_cursor(const struct memory *memory, size_t position, char text[48])
+{
+    snprintf(text, 48, "1:%016llx:%zu", (unsigned long long)memory->life, position);
+}
+
+/* The position that a cursor of this store stands at. */
+static enum ingot_status parse_cursor(const struct memory *memory, struct ingot_bytes cursor,
+                                      size_t *ret_position, struct ingot_error *err)
+{
+    char text[48];
+    size_t len = cursor.len < sizeof text ? cursor.len : sizeof text - 1;
+    memcpy(text, cursor.data, len);
+    text[len] = '\0';
+    const char *colon = strrchr(text, ':');
+    size_t position = colon ? strtoull(colon + 1, NULL, 10) : 0;
+    format_cursor(memory, position, text);
+    if (position > memory->log_count || !ingot_bytes_equal(cursor, ingot_bytes_of(text)))
+        return ingot_error_set(err, INGOT_INVALID,
+                               "store/memory: the cursor is not one of this store; begin anew");
+    *ret_position = position;
+    return INGOT_OK;
+}
+
+/* What the log says at a position, with the jobs' routing detail in scratch memory. */
+static int get_sighting(const struct memory *memory, size_t position, struct ingot_page *scratch,
+                        struct ingot_sighting *sighting)
+{
+    const struct logged *logged = &memory->log[position - 1];
+    *sighting = (struct ingot_sighting){
+        .kind = logged->kind, .position = position, .event_id = logged->entry->id};
+    if (logged->kind == INGOT_SIGHTED_NOTICE) {
+        sighting->job = logged->job;
+        return 1;
+    }
+    size_t count = logged->kind == INGOT_SIGHTED_EVENT ? logged->entry->born_count : 1;
+    struct ingot_job *jobs = ingot_page_alloc(scratch, (count + 1) * sizeof *jobs);
+    if (!jobs)
+        return 0;
+    for (size_t i = 0; i < count; i++)
+        if (!copy_job(scratch, &logged->entry->jobs[logged->job + i], INGOT_DETAIL_ROUTING,
+                      &jobs[i]))
+            return 0;
+    sighting->jobs = jobs;
+    sighting->job_count = count;
+    return 1;
+}
+
+static enum ingot_status show(const struct memory *memory, size_t position,
+                              int (*sighted)(void *context, const struct ingot_sighting *),
+                              void *context, struct ingot_error *err)
+{
+    struct ingot_page *scratch = ingot_page_create();
+    struct ingot_sighting sighting;
+    enum ingot_status status = INGOT_OK;
+    if (!scratch || !get_sighting(memory, position, scratch, &sighting))
+        status = no_memory(err);
+    else if (sighted(context, &sighting))
+        status = ingot_error_set(err, INGOT_CLOSED, "store/memory: stopped on request");
+    ingot_page_destroy(scratch);
+    return status;
+}
+
+static enum ingot_status memory_follow(void *handle, const struct ingot_toolkit *toolkit,
+                                       struct ingot_bytes cursor,
+                                       int (*sighted)(void *context, const struct ingot_sighting *),
+                                       void *context, struct ingot_page *page,
+                                       struct ingot_followed *ret_followed, struct ingot_error *err)
+{
+    const struct memory *memory = handle;
+    size_t position = memory->log_count;
+    enum ingot_status status = INGOT_OK;
+    char text[48];
+    (void)toolkit;
+    if (cursor.data)
+        status = parse_cursor(memory, cursor, &position, err);
+    while (!status && position < memory->log_count)
+        status = show(memory, ++position, sighted, context, err);
+    if (status)
+        return status;
+    format_cursor(memory, position, text);
+    struct ingot_bytes next = ingot_page_copy(page, ingot_bytes_of(text));
+    if (!next.data)
+        return no_memory(err);
+    *ret_followed = (struct ingot_followed){next, position + 1, memory->life};
+    return INGOT_OK;
+}
+
+/* Copies a checkpoint's bytes; 0 when memory ran out. */
+static int copy_checkpoint(struct ingot_page *page, const struct ingot_checkpoint *from,
+                           struct ingot_checkpoint *to)
+{
+    *to = *from;
+    to->cursor = ingot_page_copy(page, from->cursor);
+    to->body = ingot_page_copy(page, from->body.len ? from->body : ingot_bytes_of(""));
+    return to->cursor.data && to->body.data;
+}
+
+static enum ingot_status memory_add_checkpoints(void *handle, const struct ingot_toolkit *toolkit,
+                                                const struct ingot_checkpoint *checkpoints,
+                                                size_t count, struct ingot_error *err)
+{
+    struct memory *memory = handle;
+    const size_t before = memory->checkpoint_count;
+    int64_t taken_us = now(memory, toolkit);
+    for (size_t i = 0; i < count; i++)
+        if (checkpoints[i].lane >= INGOT_LANES)
+            return ingot_error_set(err, INGOT_INVALID, "store/memory: there is no lane %u",
+                                   checkpoints[i].lane);
+    for (size_t i = 0; i < count; i++) {
+        if (!grow((void **)&memory->checkpoints, memory->checkpoint_count, &memory->checkpoint_size,
+                  sizeof *memory->checkpoints) ||
+            !copy_checkpoint(memory->page, &checkpoints[i],
+                             &memory->checkpoints[memory->checkpoint_count])) {
+            memory->checkpoint_count = before;
+            return no_memory(err);
+        }
+        struct ingot_checkpoint *stored = &memory->checkpoints[memory->checkpoint_count++];
+        if (stored > memory->checkpoints && stored[-1].taken_us >= taken_us)
+            taken_us = stored[-1].taken_us + 1;
+        stored->taken_us = taken_us;
+    }
+    return INGOT_OK;
+}
+
+static enum ingot_status memory_checkpoints(void *handle, const struct ingot_toolkit *toolkit,
+                                            const struct ingot_lanes *lanes, int64_t before_us,
+                                            struct ingot_page *page,
+                                            struct ingot_checkpoint **ret_checkpoints,
+                                            size_t *ret_count, struct ingot_error *err)
+{
+    const struct memory *memory = handle;
+    const struct ingot_checkpoint *newest[INGOT_LANES] = {0};
+    struct ingot_checkpoint *found = ingot_page_alloc(page, INGOT_LANES * sizeof *found);
+    size_t count = 0;
+    (void)toolkit;
+    if (!found)
+        return no_memory(err);
+    for (size_t i = 0; i < memory->checkpoint_count; i++)
+        if (memory->checkpoints[i].taken_us < before_us)
+            newest[memory->checkpoints[i].lane] = &memory->checkpoints[i];
+    for (uint32_t lane = 0; lane < INGOT_LANES; lane++)
+        if (newest[lane] && lanes->bits[lane / 8] & 1u << lane % 8 &&
+            !copy_checkpoint(page, newest[lane], &found[count++]))
+            return no_memory(err);
+    *ret_checkpoints = found;
+    *ret_count = count;
+    return INGOT_OK;
+}
+
+static enum ingot_status memory_settings(void *handle, const struct ingot_toolkit *toolkit,
+                                         struct ingot_page *page,
+                                         struct ingot_setting **ret_settings, size_t *ret_count,
+                                         struct ingot_error *err)
+{
+    struct ingot_setting *setting = ingot_page_alloc(page, sizeof *setting);
+    (void)handle, (void)toolkit;
+    if (!setting)
+        return no_memory(err);
+    *setting = (struct ingot_setting){"durability", "none"};
+    *ret_settings = setting;
+    *ret_count = 1;
+    return INGOT_OK;
+}
+
 const struct ingot_adapter ingot_adapter_memory;
 const struct ingot_adapter ingot_adapter_memory = {
     .abi = INGOT_ADAPTER_ABI,
     .size = sizeof(struct ingot_adapter),
     .name = "memory",
     .handle_size = sizeof(struct memory),
+    .handles = INGOT_HANDLES_ONE,
     .options = memory_options,
     .open = memory_open,
     .start = memory_start,
@@ -644,4 +874,8 @@ const struct ingot_adapter ingot_adapter_memory = {
     .scan = memory_scan,
     .publish_routes = memory_publish_routes,
     .routes = memory_routes,
+    .follow = memory_follow,
+    .add_checkpoints = memory_add_checkpoints,
+    .checkpoints = memory_checkpoints,
+    .settings = memory_settings,
 };

@@ -29,15 +29,18 @@ static enum ingot_status insert(struct sqlite_store *store, enum statement which
 
 /* An event whose id is there: the same, or another one? */
 static enum ingot_status compare_event(struct sqlite_store *store, struct ingot_commit_event *given,
-                                       struct ingot_error *err)
+                                       enum ingot_commit_sending sending, struct ingot_error *err)
 {
     struct ingot_page *page = ingot_page_create();
     struct ingot_event stored;
     if (!page)
         return sqlite_no_memory(err);
-    enum ingot_status status = sqlite_read_event(store, &given->row->id, page, &stored, err);
-    if (!status)
-        given->verdict = ingot_event_same(&stored, given) ? INGOT_ALREADY : INGOT_MISMATCH;
+    enum ingot_status status =
+        sqlite_read_event(store, &given->row->id, INGOT_DETAIL_ALL, page, &stored, err);
+    if (!status && !ingot_event_same(&stored, given))
+        given->verdict = INGOT_MISMATCH;
+    else if (!status)
+        given->verdict = sending == INGOT_COMMIT_AGAIN ? INGOT_STORED : INGOT_ALREADY;
     ingot_page_destroy(page);
     if (status != INGOT_CORRUPT || sqlite_engine_is_corrupt(store))
         return status;
@@ -47,7 +50,8 @@ static enum ingot_status compare_event(struct sqlite_store *store, struct ingot_
 }
 
 static enum ingot_status write_event(struct sqlite_store *store, struct ingot_commit_event *given,
-                                     int64_t now_us, struct ingot_error *err)
+                                     enum ingot_commit_sending sending, int64_t now_us,
+                                     struct ingot_error *err)
 {
     const struct ingot_event *event = given->row;
     sqlite3_stmt *statement = store->statements[S_INSERT_EVENT];
@@ -73,14 +77,33 @@ static enum ingot_status write_event(struct sqlite_store *store, struct ingot_co
     if (status)
         return status;
     if (!stored)
-        return compare_event(store, given, err);
+        return compare_event(store, given, sending, err);
     store->last_n++;
     given->verdict = INGOT_STORED;
     return INGOT_OK;
 }
 
+static enum ingot_status write_notice(struct sqlite_store *store,
+                                      const struct ingot_transition *row, int64_t now_us,
+                                      struct ingot_error *err)
+{
+    sqlite3_stmt *statement = store->statements[S_INSERT_NOTICE];
+    int stored = 0;
+    sqlite3_bind_int64(statement, 1, store->last_n + 1);
+    sqlite_bind_ksuid(statement, 2, &row->event_id);
+    sqlite3_bind_int64(statement, 3, row->job);
+    sqlite3_bind_int64(statement, 4, row->seq);
+    sqlite3_bind_int64(statement, 5, now_us);
+    enum ingot_status status = insert(store, S_INSERT_NOTICE, &stored, err);
+    if (!status && !stored)
+        status = sqlite_failure(store, err, "could not write a notice to");
+    store->last_n += !status;
+    return status;
+}
+
 static enum ingot_status write_transition(struct sqlite_store *store,
-                                          struct ingot_commit_transition *given, int64_t now_us,
+                                          struct ingot_commit_transition *given,
+                                          enum ingot_commit_sending sending, int64_t now_us,
                                           struct ingot_error *err)
 {
     const struct ingot_transition *row = &given->row;
@@ -97,6 +120,10 @@ static enum ingot_status write_transition(struct sqlite_store *store,
     sqlite_bind_bytes(statement, 9, row->error);
     sqlite3_bind_int64(statement, 10, now_us);
     enum ingot_status status = insert(store, S_INSERT_TRANSITION, &stored, err);
+    if (!status && stored && given->notice == INGOT_NOTICE_SENT)
+        status = write_notice(store, row, now_us, err);
+    if (!status && !stored && sending == INGOT_COMMIT_AGAIN)
+        status = sqlite_has_transition(store, row, &stored, err);
     if (!status)
         given->verdict = stored ? INGOT_STORED : INGOT_LOST;
     return status;
@@ -134,17 +161,32 @@ static enum ingot_status insert_job(struct sqlite_store *store, struct ingot_com
     return INGOT_OK;
 }
 
+/* Whether the event has a job of this id already; then its number is set. */
+static int is_there(const struct ingot_event *event, struct ingot_job *job)
+{
+    for (size_t i = 0; i < event->job_count; i++)
+        if (ingot_ksuid_compare(&event->jobs[i].id, &job->id) == 0) {
+            job->number = event->jobs[i].number;
+            return 1;
+        }
+    return 0;
+}
+
 static enum ingot_status write_job(struct sqlite_store *store, struct ingot_commit_job *given,
-                                   int64_t now_us, struct ingot_error *err)
+                                   enum ingot_commit_sending sending, int64_t now_us,
+                                   struct ingot_error *err)
 {
     struct ingot_page *page = ingot_page_create();
     struct ingot_event event;
     if (!page)
         return sqlite_no_memory(err);
-    enum ingot_status status = sqlite_read_event(store, &given->row.event_id, page, &event, err);
+    enum ingot_status status =
+        sqlite_read_event(store, &given->row.event_id, INGOT_DETAIL_ROUTING, page, &event, err);
     if (!status)
-        status = sqlite_read_added_jobs(store, &event, INGOT_DETAIL_ALL, page, err);
-    if (status == INGOT_OK || status == INGOT_NOT_FOUND) {
+        status = sqlite_read_added_jobs(store, &event, INGOT_DETAIL_ROUTING, page, err);
+    if (!status && sending == INGOT_COMMIT_AGAIN && is_there(&event, &given->row)) {
+        given->verdict = INGOT_STORED;
+    } else if (status == INGOT_OK || status == INGOT_NOT_FOUND) {
         given->verdict = ingot_job_judge(status ? NULL : &event, &given->row);
         given->row.number = status ? 0 : (uint32_t)event.job_count;
         status = INGOT_OK;
@@ -188,21 +230,21 @@ static enum ingot_status write_rows(struct sqlite_store *store, struct ingot_com
 {
     enum ingot_status status = INGOT_OK;
     for (size_t i = 0; i < commit->event_count && !status; i++) {
-        status = write_event(store, &commit->events[i], now_us, err);
+        status = write_event(store, &commit->events[i], commit->sending, now_us, err);
         *beaten += commit->events[i].verdict == INGOT_MISMATCH;
     }
     for (size_t i = 0; i < commit->transition_count && !status; i++) {
         struct ingot_commit_transition *given = &commit->transitions[i];
         given->verdict = INGOT_LOST;
         if (may_follow(commit, given->hangs_on))
-            status = write_transition(store, given, now_us, err);
+            status = write_transition(store, given, commit->sending, now_us, err);
         *beaten += given->verdict == INGOT_LOST;
     }
     for (size_t i = 0; i < commit->job_count && !status; i++) {
         struct ingot_commit_job *given = &commit->jobs[i];
         given->verdict = INGOT_LOST;
         if (may_follow(commit, given->hangs_on))
-            status = write_job(store, given, now_us, err);
+            status = write_job(store, given, commit->sending, now_us, err);
         *beaten += given->verdict == INGOT_LOST || given->verdict == INGOT_REFUSED;
     }
     for (size_t i = 0; i < commit->retirement_count && !status; i++)
@@ -258,7 +300,10 @@ enum ingot_status sqlite_commit(void *handle, const struct ingot_toolkit *toolki
         status = write_rows(store, commit, sqlite_now(store, toolkit), &beaten, err);
     if (!status && beaten && commit->rule == INGOT_COMMIT_WHOLE)
         status = ingot_error_set(err, INGOT_CONFLICT, "store/sqlite: %zu rows were beaten", beaten);
-    return end(store, status, err);
+    status = end(store, status, err);
+    if (!status)
+        commit->position = (uint64_t)store->last_n;
+    return status;
 }
 
 /* Inserts the next version unless the newest is the same. */
@@ -297,4 +342,78 @@ enum ingot_status sqlite_publish_routes(void *handle, const struct ingot_toolkit
     if (status)
         return status;
     return end(store, write_routes(store, routes, sqlite_now(store, toolkit), err), err);
+}
+
+/* ---- checkpoints, lives ------------------------------------------------- */
+
+/* When a checkpoint is taken that is taken now: later than all before. */
+static enum ingot_status next_taken(struct sqlite_store *store, int64_t now_us, int64_t *ret_taken,
+                                    struct ingot_error *err)
+{
+    sqlite3_stmt *row = store->statements[S_NEXT_TAKEN];
+    enum ingot_status status = INGOT_OK;
+    sqlite3_bind_int64(row, 1, now_us);
+    if (sqlite3_step(row) == SQLITE_ROW)
+        *ret_taken = sqlite3_column_int64(row, 0);
+    else
+        status = sqlite_failure(store, err, "could not read");
+    sqlite3_reset(row);
+    return status;
+}
+
+static enum ingot_status write_checkpoint(struct sqlite_store *store,
+                                          const struct ingot_checkpoint *checkpoint, int64_t now_us,
+                                          struct ingot_error *err)
+{
+    sqlite3_stmt *statement = store->statements[S_INSERT_CHECKPOINT];
+    const size_t most = INGOT_CHECKPOINT_PART_BYTES, len = checkpoint->body.len;
+    const size_t parts = len ? (len + most - 1) / most : 1;
+    const char *body = len ? checkpoint->body.data : "";
+    int64_t taken_us = 0;
+    enum ingot_status status = next_taken(store, now_us, &taken_us, err);
+    for (size_t i = 0; i < parts && !status; i++) {
+        size_t rest = len - i * most;
+        int stored = 0;
+        sqlite3_bind_int64(statement, 1, taken_us);
+        sqlite3_bind_int64(statement, 2, checkpoint->lane);
+        sqlite3_bind_int64(statement, 3, (int64_t)i);
+        sqlite3_bind_int64(statement, 4, (int64_t)parts);
+        sqlite_bind_bytes(statement, 5, checkpoint->cursor);
+        sqlite3_bind_blob64(statement, 6, body + i * most, rest < most ? rest : most,
+                            SQLITE_STATIC);
+        status = insert(store, S_INSERT_CHECKPOINT, &stored, err);
+        if (!status && !stored)
+            status = sqlite_failure(store, err, "could not write a checkpoint to");
+    }
+    sqlite3_clear_bindings(statement);
+    return status;
+}
+
+enum ingot_status sqlite_add_checkpoints(void *handle, const struct ingot_toolkit *toolkit,
+                                         const struct ingot_checkpoint *checkpoints, size_t count,
+                                         struct ingot_error *err)
+{
+    struct sqlite_store *store = handle;
+    enum ingot_status status = begin(store, err);
+    if (status)
+        return status;
+    int64_t now_us = sqlite_now(store, toolkit);
+    for (size_t i = 0; i < count && !status; i++)
+        status = write_checkpoint(store, &checkpoints[i], now_us, err);
+    return end(store, status, err);
+}
+
+enum ingot_status sqlite_accept_restore(void *handle, const struct ingot_toolkit *toolkit,
+                                        struct ingot_error *err)
+{
+    struct sqlite_store *store = handle;
+    int stored = 0;
+    enum ingot_status status = begin(store, err);
+    if (status)
+        return status;
+    sqlite3_bind_int64(store->statements[S_INSERT_LIFE], 1, sqlite_now(store, toolkit));
+    status = insert(store, S_INSERT_LIFE, &stored, err);
+    if (!status && !stored)
+        status = sqlite_failure(store, err, "could not write a life to");
+    return end(store, status, err);
 }

@@ -22,11 +22,16 @@ SELECT version, name, up_sha256, direction = 'down', created_at FROM migrations 
 INSERT INTO migrations (version, name, direction, up_sha256, created_at) VALUES (?1, ?2, ?3, ?4, ?5)
 
 -- name: last_n
-SELECT max(coalesce((SELECT max(n) FROM events), 0), coalesce((SELECT max(n) FROM added_jobs), 0))
+SELECT max(coalesce((SELECT max(n) FROM events), 0), coalesce((SELECT max(n) FROM added_jobs), 0),
+           coalesce((SELECT max(n) FROM notices), 0))
+
+-- name: life
+SELECT life FROM lives ORDER BY n DESC LIMIT 1
 
 -- name: last_time
 SELECT max(coalesce((SELECT ingested_at FROM events ORDER BY n DESC LIMIT 1), 0),
-           coalesce((SELECT created_at FROM added_jobs ORDER BY n DESC LIMIT 1), 0))
+           coalesce((SELECT created_at FROM added_jobs ORDER BY n DESC LIMIT 1), 0),
+           coalesce((SELECT created_at FROM notices ORDER BY n DESC LIMIT 1), 0))
 
 -- name: insert_event
 INSERT INTO events (n, id, source, name, jobs, sent_at, received_at, ingested_at, context, data)
@@ -41,6 +46,9 @@ VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, max(?10, coalesce(
 INSERT INTO added_jobs (n, event_id, job, id, destination, event, parent_job_id, due_at, created_at, context, data)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
 
+-- name: insert_notice
+INSERT INTO notices (n, event_id, job, seq, created_at) VALUES (?1, ?2, ?3, ?4, ?5)
+
 -- name: insert_retirement
 INSERT INTO retirements (event_id, actor, reason, created_at)
 SELECT ?1, ?2, ?3, ?4
@@ -48,7 +56,8 @@ WHERE EXISTS (SELECT 1 FROM events WHERE id = ?1)
   AND NOT EXISTS (SELECT 1 FROM retirements WHERE event_id = ?1)
 
 -- name: event
-SELECT id, source, name, jobs, sent_at, received_at, ingested_at, context, data,
+SELECT id, source, name, jobs, sent_at, received_at, ingested_at,
+       CASE WHEN ?2 THEN context END, CASE WHEN ?2 THEN data END,
        (SELECT created_at FROM retirements WHERE event_id = id)
 FROM events WHERE id = ?1
 
@@ -84,6 +93,10 @@ FROM transitions WHERE event_id = ?1 AND job = ?2 ORDER BY seq DESC LIMIT 1
 SELECT event_id, job, seq, attempt, state_before, state_after, owner, due_at, error, created_at
 FROM transitions WHERE event_id = ?1 AND job = ?2 ORDER BY seq
 
+-- name: transition
+SELECT event_id, job, seq, attempt, state_before, state_after, owner, due_at, error, created_at
+FROM transitions WHERE event_id = ?1 AND job = ?2 AND seq = ?3
+
 -- name: scan_transitions
 SELECT event_id, job, seq, attempt, state_before, state_after, owner, due_at, error, created_at
 FROM transitions ORDER BY event_id, job, seq
@@ -112,3 +125,40 @@ SELECT version, body FROM routes ORDER BY version DESC LIMIT 1
 
 -- name: insert_routes
 INSERT INTO routes (version, body, created_at) VALUES (?1, ?2, ?3)
+
+-- name: new_events
+SELECT id, source, name, jobs, sent_at, received_at, ingested_at, NULL, NULL, NULL, n
+FROM events WHERE n > ?1
+
+-- name: new_jobs
+SELECT job, id, destination, event, parent_job_id, due_at, created_at, NULL, NULL, event_id, n
+FROM added_jobs WHERE n > ?1
+
+-- name: new_notices
+SELECT event_id, job, n FROM notices WHERE n > ?1
+
+-- name: next_taken
+SELECT max(?1, 1 + coalesce((SELECT max(taken_at) FROM checkpoints), 0))
+
+-- name: insert_checkpoint
+INSERT INTO checkpoints (taken_at, lane, part, parts, cursor, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+
+-- name: newest_checkpoint
+SELECT taken_at, max(cursor), sum(length(body))
+FROM checkpoints INDEXED BY checkpoints_lane
+WHERE lane = ?1 AND taken_at < ?2
+GROUP BY taken_at
+HAVING count(*) = max(parts) AND min(parts) = max(parts) AND min(cursor) = max(cursor)
+ORDER BY taken_at DESC LIMIT 1
+
+-- name: checkpoint_parts
+SELECT body FROM checkpoints WHERE taken_at = ?1 AND lane = ?2 ORDER BY part
+
+-- name: insert_life
+INSERT INTO lives (n, life, created_at) SELECT 1 + max(n), random(), ?1 FROM lives
+
+-- name: settings
+SELECT (SELECT journal_mode FROM pragma_journal_mode),
+       (SELECT CASE synchronous WHEN 0 THEN 'off' WHEN 1 THEN 'normal' WHEN 2 THEN 'full' ELSE 'extra' END
+        FROM pragma_synchronous),
+       (SELECT page_size FROM pragma_page_size)

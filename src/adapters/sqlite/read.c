@@ -4,6 +4,8 @@
  */
 #include "sqlite.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static enum ingot_status corrupt(struct sqlite_store *store, struct ingot_error *err,
@@ -27,7 +29,7 @@ static int get_ksuid(sqlite3_stmt *row, int column, ingot_ksuid *ret_id)
     return 1;
 }
 
-static struct ingot_bytes get_bytes(sqlite3_stmt *row, int column)
+struct ingot_bytes sqlite_get_bytes(sqlite3_stmt *row, int column)
 {
     if (sqlite3_column_type(row, column) == SQLITE_NULL)
         return (struct ingot_bytes){NULL, 0};
@@ -40,7 +42,7 @@ static struct ingot_bytes get_bytes(sqlite3_stmt *row, int column)
 static int copy_bytes(sqlite3_stmt *row, int column, struct ingot_page *page,
                       struct ingot_bytes *ret_bytes)
 {
-    struct ingot_bytes bytes = get_bytes(row, column);
+    struct ingot_bytes bytes = sqlite_get_bytes(row, column);
     *ret_bytes = ingot_page_copy(page, bytes);
     return !bytes.data || ret_bytes->data;
 }
@@ -59,7 +61,7 @@ static int get_number(sqlite3_stmt *row, int column, uint32_t max, uint32_t *ret
     return number >= 0 && number <= max;
 }
 
-/* The order of columns that "latest", "chain" and "scan_transitions" share. error is left out. */
+/* The order of columns that "latest", "chain", "transition" and "scan_transitions" share. error is left out. */
 static int get_transition(sqlite3_stmt *row, struct ingot_transition *transition)
 {
     uint32_t attempt, before, after;
@@ -81,7 +83,7 @@ static int get_transition(sqlite3_stmt *row, struct ingot_transition *transition
 
 /* ---- events with their jobs --------------------------------------------- */
 
-/* The order of columns that "event", "find" and "scan_events" share. */
+/* The order of columns that "event", "find", "scan_events" and "new_events" share. */
 static enum ingot_status get_event(struct sqlite_store *store, sqlite3_stmt *row,
                                    enum ingot_detail detail, struct ingot_page *page,
                                    struct ingot_event *event, struct ingot_error *err)
@@ -96,8 +98,8 @@ static enum ingot_status get_event(struct sqlite_store *store, sqlite3_stmt *row
     event->received_us = sqlite3_column_int64(row, 5);
     event->ingested_us = sqlite3_column_int64(row, 6);
     event->retired_us = get_time(row, 9);
-    enum ingot_status status =
-        ingot_jobs_decode(get_bytes(row, 3), detail, page, &event->jobs, &event->job_count, err);
+    enum ingot_status status = ingot_jobs_decode(sqlite_get_bytes(row, 3), detail, page,
+                                                 &event->jobs, &event->job_count, err);
     if (status)
         return status == INGOT_CORRUPT ? corrupt(store, err, "an event whose jobs cannot be read")
                                        : status;
@@ -179,15 +181,16 @@ static enum ingot_status fill_latest(struct sqlite_store *store, struct ingot_jo
 }
 
 enum ingot_status sqlite_read_event(struct sqlite_store *store, const ingot_ksuid *event_id,
-                                    struct ingot_page *page, struct ingot_event *ret_event,
-                                    struct ingot_error *err)
+                                    enum ingot_detail detail, struct ingot_page *page,
+                                    struct ingot_event *ret_event, struct ingot_error *err)
 {
     sqlite3_stmt *row = store->statements[S_EVENT];
     enum ingot_status status;
     sqlite_bind_ksuid(row, 1, event_id);
+    sqlite3_bind_int(row, 2, detail == INGOT_DETAIL_ALL);
     int code = sqlite3_step(row);
     if (code == SQLITE_ROW)
-        status = get_event(store, row, INGOT_DETAIL_ALL, page, ret_event, err);
+        status = get_event(store, row, detail, page, ret_event, err);
     else if (code == SQLITE_DONE)
         status = ingot_error_set(err, INGOT_NOT_FOUND, "store/sqlite: there is no such event");
     else
@@ -196,8 +199,8 @@ enum ingot_status sqlite_read_event(struct sqlite_store *store, const ingot_ksui
     return status;
 }
 
-static enum ingot_status begin(struct sqlite_store *store, const struct ingot_toolkit *toolkit,
-                               struct ingot_error *err)
+enum ingot_status sqlite_read_begin(struct sqlite_store *store, const struct ingot_toolkit *toolkit,
+                                    struct ingot_error *err)
 {
     store->toolkit = toolkit;
     if (sqlite_begin(store, S_BEGIN) != SQLITE_OK)
@@ -205,7 +208,7 @@ static enum ingot_status begin(struct sqlite_store *store, const struct ingot_to
     return INGOT_OK;
 }
 
-static enum ingot_status end(struct sqlite_store *store, enum ingot_status status)
+enum ingot_status sqlite_read_end(struct sqlite_store *store, enum ingot_status status)
 {
     store->toolkit = NULL;
     if (!sqlite3_get_autocommit(store->db))
@@ -222,24 +225,24 @@ enum ingot_status sqlite_events(void *handle, const struct ingot_toolkit *toolki
     page->events = ingot_page_alloc(page, event_count * sizeof *page->events);
     if (!page->events)
         return sqlite_no_memory(err);
-    enum ingot_status status = begin(store, toolkit, err);
+    enum ingot_status status = sqlite_read_begin(store, toolkit, err);
     if (status)
         return status;
     for (size_t i = 0; i < event_count && !status; i++) {
         struct ingot_event *event = &page->events[page->event_count];
-        status = sqlite_read_event(store, &event_ids[i], page, event, err);
+        status = sqlite_read_event(store, &event_ids[i], detail, page, event, err);
         if (status == INGOT_NOT_FOUND) {
             status = INGOT_OK;
             continue;
         }
         if (!status)
             status = sqlite_read_added_jobs(store, event, detail, page, err);
-        for (size_t j = 0; !status && j < event->job_count; j++)
+        for (size_t j = 0; j < event->job_count && !status; j++)
             status = fill_latest(store, &event->jobs[j], detail, page, err);
         page->event_count++;
-        page->job_count += status ? 0 : event->job_count;
+        page->job_count += event->job_count;
     }
-    return end(store, status);
+    return sqlite_read_end(store, status);
 }
 
 /* ---- find --------------------------------------------------------------- */
@@ -285,7 +288,7 @@ static enum ingot_status read_found(struct sqlite_store *store, sqlite3_stmt *ro
     ingot_ksuid id;
     enum ingot_status status;
     if (detail == INGOT_DETAIL_ALL && get_ksuid(row, 0, &id))
-        status = sqlite_read_event(store, &id, page, event, err);
+        status = sqlite_read_event(store, &id, detail, page, event, err);
     else
         status = get_event(store, row, INGOT_DETAIL_ROUTING, page, event, err);
     if (!status)
@@ -358,7 +361,7 @@ enum ingot_status sqlite_find(void *handle, const struct ingot_toolkit *toolkit,
     page->events = ingot_page_alloc(page, where->limit * sizeof *page->events);
     if (!page->events)
         return sqlite_no_memory(err);
-    enum ingot_status status = begin(store, toolkit, err);
+    enum ingot_status status = sqlite_read_begin(store, toolkit, err);
     if (status)
         return status;
     /* All zero is the beginning: bound as a blob, not as the NULL of "none". */
@@ -366,7 +369,7 @@ enum ingot_status sqlite_find(void *handle, const struct ingot_toolkit *toolkit,
                       SQLITE_STATIC);
     status = find_rows(store, row, where, page, err);
     sqlite3_reset(row);
-    return end(store, status);
+    return sqlite_read_end(store, status);
 }
 
 enum ingot_status sqlite_history(void *handle, const struct ingot_toolkit *toolkit,
@@ -377,7 +380,7 @@ enum ingot_status sqlite_history(void *handle, const struct ingot_toolkit *toolk
     sqlite3_stmt *row = store->statements[S_CHAIN];
     size_t size = 0;
     int code;
-    enum ingot_status status = begin(store, toolkit, err);
+    enum ingot_status status = sqlite_read_begin(store, toolkit, err);
     if (status)
         return status;
     sqlite_bind_ksuid(row, 1, event_id);
@@ -404,7 +407,181 @@ enum ingot_status sqlite_history(void *handle, const struct ingot_toolkit *toolk
     if (!status && code != SQLITE_DONE)
         status = sqlite_failure(store, err, "could not read");
     sqlite3_reset(row);
-    return end(store, status);
+    return sqlite_read_end(store, status);
+}
+
+enum ingot_status sqlite_has_transition(struct sqlite_store *store,
+                                        const struct ingot_transition *given, int *ret_has,
+                                        struct ingot_error *err)
+{
+    sqlite3_stmt *row = store->statements[S_TRANSITION];
+    struct ingot_transition stored;
+    enum ingot_status status = INGOT_OK;
+    sqlite_bind_ksuid(row, 1, &given->event_id);
+    sqlite3_bind_int64(row, 2, given->job);
+    sqlite3_bind_int64(row, 3, given->seq);
+    int code = sqlite3_step(row);
+    if (code == SQLITE_ROW) {
+        int good = get_transition(row, &stored);
+        stored.error = sqlite_get_bytes(row, 8);
+        *ret_has = good && ingot_transition_same(&stored, given);
+    } else if (code == SQLITE_DONE) {
+        *ret_has = 0;
+    } else {
+        status = sqlite_failure(store, err, "could not read");
+    }
+    sqlite3_reset(row);
+    return status;
+}
+
+/* ---- following ---------------------------------------------------------- */
+
+/* Who follows, and from where. */
+struct follower {
+    int (*sighted)(void *context, const struct ingot_sighting *);
+    void *context;
+    int64_t after; /* the newest n that was seen */
+};
+
+static void format_cursor(uint64_t life, int64_t n, char text[48])
+{
+    snprintf(text, 48, "1:%016llx:%lld", (unsigned long long)life, (long long)n);
+}
+
+/* The n of a cursor of this life; one beyond the newest comes from a file that this one was a copy of. */
+static enum ingot_status parse_cursor(struct sqlite_store *store, struct ingot_bytes cursor,
+                                      uint64_t life, int64_t newest, int64_t *ret_n,
+                                      struct ingot_error *err)
+{
+    char text[48];
+    size_t len = cursor.len < sizeof text ? cursor.len : sizeof text - 1;
+    memcpy(text, cursor.data, len);
+    text[len] = '\0';
+    const char *colon = strrchr(text, ':');
+    int64_t n = colon ? strtoll(colon + 1, NULL, 10) : -1;
+    format_cursor(life, n, text);
+    if (n < 0 || n > newest || !ingot_bytes_equal(cursor, ingot_bytes_of(text)))
+        return ingot_error_set(err, INGOT_INVALID,
+                               "store/sqlite: the cursor is not one of %s as it is now; begin anew",
+                               store->path);
+    *ret_n = n;
+    return INGOT_OK;
+}
+
+static enum ingot_status read_one(struct sqlite_store *store, enum statement which,
+                                  int64_t *ret_value, struct ingot_error *err)
+{
+    sqlite3_stmt *row = store->statements[which];
+    enum ingot_status status = INGOT_OK;
+    int code = sqlite3_step(row);
+    if (code == SQLITE_ROW)
+        *ret_value = sqlite3_column_int64(row, 0);
+    else if (code == SQLITE_DONE)
+        status = corrupt(store, err, "no life");
+    else
+        status = sqlite_failure(store, err, "could not read");
+    sqlite3_reset(row);
+    return status;
+}
+
+static enum ingot_status get_sighting(struct sqlite_store *store, sqlite3_stmt *row,
+                                      struct ingot_page *scratch, struct ingot_sighting *sighting,
+                                      struct ingot_error *err)
+{
+    struct ingot_event event;
+    struct ingot_job *job;
+    enum ingot_status status;
+    switch (sighting->kind) {
+    case INGOT_SIGHTED_EVENT:
+        status = get_event(store, row, INGOT_DETAIL_ROUTING, scratch, &event, err);
+        sighting->position = (uint64_t)sqlite3_column_int64(row, 10);
+        sighting->event_id = event.id;
+        sighting->jobs = event.jobs;
+        sighting->job_count = event.job_count;
+        return status;
+    case INGOT_SIGHTED_JOB:
+        job = ingot_page_alloc(scratch, sizeof *job);
+        if (!job)
+            return sqlite_no_memory(err);
+        if (!get_ksuid(row, 9, &sighting->event_id))
+            return corrupt(store, err, "an added job that cannot be read");
+        sighting->position = (uint64_t)sqlite3_column_int64(row, 10);
+        sighting->jobs = job;
+        sighting->job_count = 1;
+        return get_added_job(store, row, &sighting->event_id, scratch, job, err);
+    case INGOT_SIGHTED_NOTICE:
+        sighting->position = (uint64_t)sqlite3_column_int64(row, 2);
+        if (!get_ksuid(row, 0, &sighting->event_id) ||
+            !get_number(row, 1, UINT16_MAX, &sighting->job))
+            return corrupt(store, err, "a notice that cannot be read");
+    }
+    return INGOT_OK;
+}
+
+/* Shows what one of the tables has behind the cursor. */
+static enum ingot_status show_new(struct sqlite_store *store, enum statement which,
+                                  enum ingot_sighted kind, const struct follower *follower,
+                                  struct ingot_error *err)
+{
+    sqlite3_stmt *row = store->statements[which];
+    enum ingot_status status = INGOT_OK;
+    int code;
+    sqlite3_bind_int64(row, 1, follower->after);
+    while (!status && (code = sqlite3_step(row)) == SQLITE_ROW) {
+        struct ingot_sighting sighting = {.kind = kind};
+        struct ingot_page *scratch = ingot_page_create();
+        status =
+            scratch ? get_sighting(store, row, scratch, &sighting, err) : sqlite_no_memory(err);
+        if (!status && follower->sighted(follower->context, &sighting))
+            status = ingot_error_set(err, INGOT_CLOSED, "store/sqlite: stopped on request");
+        ingot_page_destroy(scratch);
+    }
+    if (!status && code != SQLITE_DONE)
+        status = sqlite_failure(store, err, "could not read");
+    sqlite3_reset(row);
+    return status;
+}
+
+/* Shows everything behind a cursor, and gives the one for the next call; in a transaction. */
+static enum ingot_status follow(struct sqlite_store *store, struct ingot_bytes cursor,
+                                struct follower *follower, struct ingot_page *page,
+                                struct ingot_followed *ret_followed, struct ingot_error *err)
+{
+    int64_t life = 0, newest = 0;
+    char text[48];
+    enum ingot_status status = read_one(store, S_LIFE, &life, err);
+    if (!status)
+        status = read_one(store, S_LAST_N, &newest, err);
+    if (!status && cursor.data)
+        status = parse_cursor(store, cursor, (uint64_t)life, newest, &follower->after, err);
+    if (!status && cursor.data)
+        status = show_new(store, S_NEW_EVENTS, INGOT_SIGHTED_EVENT, follower, err);
+    if (!status && cursor.data)
+        status = show_new(store, S_NEW_JOBS, INGOT_SIGHTED_JOB, follower, err);
+    if (!status && cursor.data)
+        status = show_new(store, S_NEW_NOTICES, INGOT_SIGHTED_NOTICE, follower, err);
+    if (status)
+        return status;
+    format_cursor((uint64_t)life, newest, text);
+    struct ingot_bytes next = ingot_page_copy(page, ingot_bytes_of(text));
+    if (!next.data)
+        return sqlite_no_memory(err);
+    *ret_followed = (struct ingot_followed){next, (uint64_t)newest + 1, (uint64_t)life};
+    return INGOT_OK;
+}
+
+enum ingot_status sqlite_follow(void *handle, const struct ingot_toolkit *toolkit,
+                                struct ingot_bytes cursor,
+                                int (*sighted)(void *context, const struct ingot_sighting *),
+                                void *context, struct ingot_page *page,
+                                struct ingot_followed *ret_followed, struct ingot_error *err)
+{
+    struct sqlite_store *store = handle;
+    struct follower follower = {sighted, context, 0};
+    enum ingot_status status = sqlite_read_begin(store, toolkit, err);
+    if (status)
+        return status;
+    return sqlite_read_end(store, follow(store, cursor, &follower, page, ret_followed, err));
 }
 
 /* ---- counts, routes ----------------------------------------------------- */
@@ -433,12 +610,12 @@ enum ingot_status sqlite_counts(void *handle, const struct ingot_toolkit *toolki
     struct ingot_destination_counts *of = NULL;
     size_t size = 0;
     int code;
-    enum ingot_status status = begin(store, toolkit, err);
+    enum ingot_status status = sqlite_read_begin(store, toolkit, err);
     if (status)
         return status;
     status = read_totals(store, counts, err);
     while (!status && (code = sqlite3_step(row)) == SQLITE_ROW) {
-        if (!of || !ingot_bytes_equal(of->destination, get_bytes(row, 0))) {
+        if (!of || !ingot_bytes_equal(of->destination, sqlite_get_bytes(row, 0))) {
             if (counts->destination_count == size) {
                 size = size ? size * 2 : 8;
                 struct ingot_destination_counts *grown =
@@ -465,7 +642,7 @@ enum ingot_status sqlite_counts(void *handle, const struct ingot_toolkit *toolki
     if (!status && code != SQLITE_DONE)
         status = sqlite_failure(store, err, "could not count");
     sqlite3_reset(row);
-    return end(store, status);
+    return sqlite_read_end(store, status);
 }
 
 enum ingot_status sqlite_routes(void *handle, const struct ingot_toolkit *toolkit,
@@ -485,7 +662,7 @@ enum ingot_status sqlite_routes(void *handle, const struct ingot_toolkit *toolki
     else
         status = sqlite_failure(store, err, "could not read the routes of");
     sqlite3_reset(row);
-    return end(store, status);
+    return sqlite_read_end(store, status);
 }
 
 /* ---- scan --------------------------------------------------------------- */
@@ -528,7 +705,7 @@ static enum ingot_status merge(struct sqlite_store *store, const struct ingot_vi
         ingot_ksuid id;
         int good = code == SQLITE_ROW ? get_transition(transitions, &transition) : 1;
         if (code == SQLITE_ROW)
-            transition.error = get_bytes(transitions, 8);
+            transition.error = sqlite_get_bytes(transitions, 8);
         if (event_code == SQLITE_ROW)
             get_ksuid(events, 0, &id);
         if (event_code == SQLITE_ROW &&
@@ -553,8 +730,8 @@ enum ingot_status sqlite_scan(void *handle, const struct ingot_toolkit *toolkit,
                               const struct ingot_visitor *visitor, struct ingot_error *err)
 {
     struct sqlite_store *store = handle;
-    enum ingot_status status = begin(store, toolkit, err);
+    enum ingot_status status = sqlite_read_begin(store, toolkit, err);
     if (status)
         return status;
-    return end(store, merge(store, visitor, err));
+    return sqlite_read_end(store, merge(store, visitor, err));
 }

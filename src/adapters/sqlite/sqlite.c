@@ -22,9 +22,11 @@
 
 static const char *const texts[S_COUNT] = {
     [S_LAST_N] = sql_last_n,
+    [S_LIFE] = sql_life,
     [S_INSERT_EVENT] = sql_insert_event,
     [S_INSERT_TRANSITION] = sql_insert_transition,
     [S_INSERT_ADDED_JOB] = sql_insert_added_job,
+    [S_INSERT_NOTICE] = sql_insert_notice,
     [S_INSERT_RETIREMENT] = sql_insert_retirement,
     [S_EVENT] = sql_event,
     [S_FIND] = sql_find,
@@ -33,11 +35,21 @@ static const char *const texts[S_COUNT] = {
     [S_ADDED_JOBS] = sql_added_jobs,
     [S_LATEST] = sql_latest,
     [S_CHAIN] = sql_chain,
+    [S_TRANSITION] = sql_transition,
     [S_SCAN_TRANSITIONS] = sql_scan_transitions,
     [S_TOTALS] = sql_totals,
     [S_COUNTS] = sql_counts,
     [S_NEWEST_ROUTES] = sql_newest_routes,
     [S_INSERT_ROUTES] = sql_insert_routes,
+    [S_NEW_EVENTS] = sql_new_events,
+    [S_NEW_JOBS] = sql_new_jobs,
+    [S_NEW_NOTICES] = sql_new_notices,
+    [S_NEXT_TAKEN] = sql_next_taken,
+    [S_INSERT_CHECKPOINT] = sql_insert_checkpoint,
+    [S_NEWEST_CHECKPOINT] = sql_newest_checkpoint,
+    [S_CHECKPOINT_PARTS] = sql_checkpoint_parts,
+    [S_INSERT_LIFE] = sql_insert_life,
+    [S_SETTINGS] = sql_settings,
     [S_BEGIN] = "BEGIN",
     [S_BEGIN_IMMEDIATE] = "BEGIN IMMEDIATE",
     [S_COMMIT] = "COMMIT",
@@ -398,18 +410,21 @@ static enum ingot_status insert_ledger_row(struct sqlite_store *store,
 }
 
 static enum ingot_status sqlite_migrate(void *handle, const struct ingot_toolkit *toolkit,
-                                        const struct ingot_adapter_migration *migration,
-                                        const struct ingot_ledger_row *row, struct ingot_error *err)
+                                        const struct ingot_adapter_migration *steps,
+                                        const struct ingot_ledger_row *rows, size_t count,
+                                        struct ingot_error *err)
 {
     struct sqlite_store *store = handle;
     (void)toolkit;
     enum ingot_status status = execute(store, "BEGIN IMMEDIATE", err, "could not migrate");
     if (status)
         return status;
-    status = execute(store, row->direction == INGOT_UP ? migration->up : migration->down, err,
-                     "could not migrate");
-    if (!status)
-        status = insert_ledger_row(store, row, err);
+    for (size_t i = 0; i < count && !status; i++) {
+        status = execute(store, rows[i].direction == INGOT_UP ? steps[i].up : steps[i].down, err,
+                         "could not migrate");
+        if (!status)
+            status = insert_ledger_row(store, &rows[i], err);
+    }
     if (!status)
         status = execute(store, "COMMIT", err, "could not migrate");
     if (status)
@@ -441,4 +456,9 @@ const struct ingot_adapter ingot_adapter_sqlite = {
     .migrate = sqlite_migrate,
     .announce = sqlite_announce,
     .holder = sqlite_holder,
+    .follow = sqlite_follow,
+    .add_checkpoints = sqlite_add_checkpoints,
+    .checkpoints = sqlite_checkpoints,
+    .settings = sqlite_settings,
+    .accept_restore = sqlite_accept_restore,
 };

@@ -11,9 +11,11 @@
 /* The prepared statements; queries.sql has their text. */
 enum statement {
     S_LAST_N,
+    S_LIFE,
     S_INSERT_EVENT,
     S_INSERT_TRANSITION,
     S_INSERT_ADDED_JOB,
+    S_INSERT_NOTICE,
     S_INSERT_RETIREMENT,
     S_EVENT,
     S_FIND,
@@ -22,11 +24,21 @@ enum statement {
     S_ADDED_JOBS,
     S_LATEST,
     S_CHAIN,
+    S_TRANSITION,
     S_SCAN_TRANSITIONS,
     S_TOTALS,
     S_COUNTS,
     S_NEWEST_ROUTES,
     S_INSERT_ROUTES,
+    S_NEW_EVENTS,
+    S_NEW_JOBS,
+    S_NEW_NOTICES,
+    S_NEXT_TAKEN,
+    S_INSERT_CHECKPOINT,
+    S_NEWEST_CHECKPOINT,
+    S_CHECKPOINT_PARTS,
+    S_INSERT_LIFE,
+    S_SETTINGS,
     S_BEGIN,
     S_BEGIN_IMMEDIATE,
     S_COMMIT,
@@ -77,11 +89,24 @@ void sqlite_bind_time(sqlite3_stmt *statement, int index, int64_t time_us);
  * behind them. Their latest are the births. For a caller that has a transaction open.
  */
 enum ingot_status sqlite_read_event(struct sqlite_store *store, const ingot_ksuid *event_id,
-                                    struct ingot_page *page, struct ingot_event *ret_event,
-                                    struct ingot_error *err);
+                                    enum ingot_detail detail, struct ingot_page *page,
+                                    struct ingot_event *ret_event, struct ingot_error *err);
 enum ingot_status sqlite_read_added_jobs(struct sqlite_store *store, struct ingot_event *event,
                                          enum ingot_detail detail, struct ingot_page *page,
                                          struct ingot_error *err);
+
+/* Whether the transition of that number is there and is ingot_transition_same(). Likewise. */
+enum ingot_status sqlite_has_transition(struct sqlite_store *store,
+                                        const struct ingot_transition *given, int *ret_has,
+                                        struct ingot_error *err);
+
+/* What every read begins and ends with: one transaction, and so one snapshot. */
+enum ingot_status sqlite_read_begin(struct sqlite_store *store, const struct ingot_toolkit *toolkit,
+                                    struct ingot_error *err);
+enum ingot_status sqlite_read_end(struct sqlite_store *store, enum ingot_status status);
+
+/* A column's bytes until the next step; NULL is absent. */
+struct ingot_bytes sqlite_get_bytes(sqlite3_stmt *row, int column);
 
 /* The slots. */
 enum ingot_status sqlite_commit(void *handle, const struct ingot_toolkit *toolkit,
@@ -106,6 +131,24 @@ enum ingot_status sqlite_scan(void *handle, const struct ingot_toolkit *toolkit,
 enum ingot_status sqlite_routes(void *handle, const struct ingot_toolkit *toolkit,
                                 struct ingot_page *page, struct ingot_bytes *ret_routes,
                                 struct ingot_error *err);
+enum ingot_status sqlite_follow(void *handle, const struct ingot_toolkit *toolkit,
+                                struct ingot_bytes cursor,
+                                int (*sighted)(void *context, const struct ingot_sighting *),
+                                void *context, struct ingot_page *page,
+                                struct ingot_followed *ret_followed, struct ingot_error *err);
+enum ingot_status sqlite_add_checkpoints(void *handle, const struct ingot_toolkit *toolkit,
+                                         const struct ingot_checkpoint *checkpoints, size_t count,
+                                         struct ingot_error *err);
+enum ingot_status sqlite_checkpoints(void *handle, const struct ingot_toolkit *toolkit,
+                                     const struct ingot_lanes *lanes, int64_t before_us,
+                                     struct ingot_page *page,
+                                     struct ingot_checkpoint **ret_checkpoints, size_t *ret_count,
+                                     struct ingot_error *err);
+enum ingot_status sqlite_settings(void *handle, const struct ingot_toolkit *toolkit,
+                                  struct ingot_page *page, struct ingot_setting **ret_settings,
+                                  size_t *ret_count, struct ingot_error *err);
+enum ingot_status sqlite_accept_restore(void *handle, const struct ingot_toolkit *toolkit,
+                                        struct ingot_error *err);
 
 /* The lock on PATH-lock (PROTOCOL 5.3). */
 enum ingot_status sqlite_lock(struct sqlite_store *store, struct ingot_error *err);
