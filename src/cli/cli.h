@@ -34,6 +34,8 @@ struct igt_cli {
 
 /* The verbs: each returns the exit code. */
 int igt_verb_serve(const struct igt_cli *cli, int argc, char **argv);
+int igt_verb_gateway(const struct igt_cli *cli, int argc, char **argv);
+int igt_verb_scheduler(const struct igt_cli *cli, int argc, char **argv);
 int igt_verb_emit(const struct igt_cli *cli, int argc, char **argv);
 int igt_verb_find(const struct igt_cli *cli, int argc, char **argv);
 int igt_verb_show(const struct igt_cli *cli, int argc, char **argv);

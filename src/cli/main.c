@@ -5,6 +5,7 @@
  */
 #include "cli.h"
 
+#include "daemon/config.h"
 #include "daemon/config_value.h"
 
 #include <errno.h>
@@ -16,8 +17,6 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-
-#define STORE_DEFAULT "sqlite:ingot.db"
 
 /* When progress appears, and how often it changes. */
 #define PROGRESS_AFTER_US 1000000
@@ -40,6 +39,16 @@ static const struct verb verbs[] = {
      "\n"
      "example: ingot serve -c /etc/ingot.yaml\n",
      igt_verb_serve},
+    {"gateway", "[-c FILE]", "take events in, and leave delivery to others",
+     "  -c, --config FILE   the configuration; else ingot.yaml in this folder\n"
+     "\n"
+     "example: ingot gateway -c /etc/ingot.yaml\n",
+     igt_verb_gateway},
+    {"scheduler", "[-c FILE]", "deliver, and take nothing in; as many as you like",
+     "  -c, --config FILE   the configuration; else ingot.yaml in this folder\n"
+     "\n"
+     "example: ingot scheduler -c /etc/ingot.yaml\n",
+     igt_verb_scheduler},
     {"emit", "NAME [-s SOURCE] [-d JSON|@FILE|-] [--ndjson] [-c FILE]",
      "put events in, through the daemon if one runs",
      "  -s, --source SOURCE  where they come from; else cli\n"
@@ -117,12 +126,12 @@ static void print_help(FILE *file)
     fprintf(file, "usage: ingot [--store URL] [--json] VERB ...\n\n");
     for (size_t i = 0; i < VERB_COUNT; i++)
         fprintf(file, "  %-8s %s\n", verbs[i].name, verbs[i].summary);
-    fprintf(file,
-            "\nfor all verbs:\n"
-            "  --store URL  sqlite:PATH or memory:; else $INGOT_STORE, else " STORE_DEFAULT "\n"
-            "  --json       write JSON\n"
-            "  --help       explain the verb\n"
-            "  --version    print the version\n");
+    fprintf(file, "\nfor all verbs:\n"
+                  "  --store URL  sqlite:PATH, postgres://… or memory:; else $INGOT_STORE,\n"
+                  "               else $POSTGRES_STORE_URL, else sqlite:ingot.db\n"
+                  "  --json       write JSON\n"
+                  "  --help       explain the verb\n"
+                  "  --version    print the version\n");
 }
 
 static int refuse_verb(const char *name)
@@ -365,7 +374,7 @@ static int run(struct igt_cli *cli, int argc, char **argv)
     char title[32];
     argc = take_globals(cli, &wish, argc, argv);
     if (argc < 0) {
-        igt_cli_complain("--store needs a URL: sqlite:PATH or memory:");
+        igt_cli_complain("--store needs a URL: sqlite:PATH, postgres://… or memory:");
         return IGT_EXIT_USAGE;
     }
     if (wish == WISH_VERSION) {
@@ -402,8 +411,9 @@ static int open_standard_streams(void)
 int main(int argc, char **argv)
 {
     const char *from_environment = getenv("INGOT_STORE");
-    struct igt_cli cli = {.store_url = from_environment && from_environment[0] ? from_environment
-                                                                               : STORE_DEFAULT};
+    struct igt_cli cli = {.store_url = from_environment && from_environment[0]
+                                           ? from_environment
+                                           : igt_config_store_default()};
     if (!open_standard_streams())
         return IGT_EXIT_STORE;
     setlocale(LC_CTYPE, "");

@@ -1,4 +1,4 @@
-/* ingot serve: the daemon, with its log on standard error. */
+/* ingot serve, gateway and scheduler: the daemon in its roles, with its log on standard error. */
 #include "cli.h"
 
 #include "core/instant.h"
@@ -21,7 +21,8 @@ static void log_line(void *context, enum ingot_level level, const char *message)
     fprintf(stderr, "time=%s level=%s %s\n", time, names[level], message);
 }
 
-int igt_verb_serve(const struct igt_cli *cli, int argc, char **argv)
+static int run(const struct igt_cli *cli, const char *verb, enum igt_role role, int argc,
+               char **argv)
 {
     static const struct option options[] = {{"config", required_argument, NULL, 'c'}, {0}};
     const struct ingot_toolkit toolkit = {.log = log_line};
@@ -31,11 +32,11 @@ int igt_verb_serve(const struct igt_cli *cli, int argc, char **argv)
     int option;
     while ((option = getopt_long(argc, argv, "c:", options, NULL)) != -1) {
         if (option != 'c')
-            return igt_cli_usage("serve");
+            return igt_cli_usage(verb);
         path = optarg;
     }
     if (optind < argc)
-        return igt_cli_usage("serve");
+        return igt_cli_usage(verb);
     enum ingot_status status = igt_config_load(path, &config, &err);
     if (status) {
         igt_cli_print_error(&err);
@@ -57,10 +58,25 @@ int igt_verb_serve(const struct igt_cli *cli, int argc, char **argv)
         igt_cli_print_error(&err);
         return IGT_EXIT_USAGE;
     }
-    status = igt_daemon_run(config, &toolkit, &err);
+    status = igt_daemon_run(config, role, &toolkit, &err);
     igt_config_destroy(config);
     if (!status)
         return IGT_EXIT_DONE;
     igt_cli_print_error(&err);
     return IGT_EXIT_STORE;
+}
+
+int igt_verb_serve(const struct igt_cli *cli, int argc, char **argv)
+{
+    return run(cli, "serve", IGT_ROLE_BOTH, argc, argv);
+}
+
+int igt_verb_gateway(const struct igt_cli *cli, int argc, char **argv)
+{
+    return run(cli, "gateway", IGT_ROLE_GATEWAY, argc, argv);
+}
+
+int igt_verb_scheduler(const struct igt_cli *cli, int argc, char **argv)
+{
+    return run(cli, "scheduler", IGT_ROLE_SCHEDULER, argc, argv);
 }

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #define SHUTDOWN_US_DEFAULT (10 * IGT_SECOND_US)
+#define LEASE_US_DEFAULT (15 * IGT_SECOND_US)
 
 static enum ingot_status read_root(const char *name, struct ingot_bytes text,
                                    struct igt_config *config, struct ingot_error *err)
@@ -31,6 +32,18 @@ static enum ingot_status read_root(const char *name, struct ingot_bytes text,
     return status ? status : igt_config_read_mapping(&scope, root);
 }
 
+static const char *variable(const char *name)
+{
+    const char *value = getenv(name);
+    return value && *value ? value : NULL;
+}
+
+const char *igt_config_store_default(void)
+{
+    const char *url = variable("POSTGRES_STORE_URL");
+    return url ? url : "sqlite:ingot.db";
+}
+
 enum ingot_status igt_config_parse(const char *name, struct ingot_bytes text,
                                    struct igt_config **ret_config, struct ingot_error *err)
 {
@@ -42,8 +55,9 @@ enum ingot_status igt_config_parse(const char *name, struct ingot_bytes text,
         return igt_config_no_memory(err);
     }
     config->arena = arena;
-    config->store = IGT_CONFIG_STORE_DEFAULT;
+    config->store = igt_config_store_default();
     config->shutdown_us = SHUTDOWN_US_DEFAULT;
+    config->lease_us = LEASE_US_DEFAULT;
     igt_config_listen(IGT_CONFIG_LISTEN_DEFAULT, host, &config->listen_port);
     config->listen_host = host;
     enum ingot_status status = read_root(name, text, config, err);
@@ -87,12 +101,6 @@ static enum ingot_status read_file(const char *path, struct igt_buffer *buffer,
 }
 
 /* The value of a variable; an empty one counts as not set. */
-static const char *variable(const char *name)
-{
-    const char *value = getenv(name);
-    return value && *value ? value : NULL;
-}
-
 static enum ingot_status apply_environment(struct igt_config *config, struct ingot_error *err)
 {
     const char *store = variable("INGOT_STORE"), *listen = variable("INGOT_LISTEN");

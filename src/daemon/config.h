@@ -1,7 +1,8 @@
 /*
  * The configuration: YAML, and so also JSON. Every key is checked; the first
  * mistake is reported with file, line and column, and never with a value that
- * could be a secret. INGOT_STORE and INGOT_LISTEN override the file.
+ * could be a secret. INGOT_STORE and INGOT_LISTEN override the file;
+ * POSTGRES_STORE_URL is the store if neither names one (SEED row 46).
  * docs/configuration.md lists the keys.
  */
 #ifndef INGOT_DAEMON_CONFIG_H
@@ -31,8 +32,16 @@ struct igt_config_destination {
     size_t event_count;
 };
 
+enum igt_role {
+    IGT_ROLE_BOTH,     /* ingot serve */
+    IGT_ROLE_GATEWAY,  /* takes events in, works no lane */
+    IGT_ROLE_SCHEDULER /* delivers, takes nothing in */
+};
+
 struct igt_config {
-    const char *store;                           /* URL */
+    const char *store;      /* URL */
+    const char *store_wake; /* for struct ingot_options, or NULL */
+    int64_t lease_us; /* of several processes: the silence after which one is taken for dead */
     const char *listen_host;                     /* numeric address */
     uint16_t listen_port;                        /* 0: any free one */
     int64_t shutdown_us;                         /* how long SIGTERM waits for what runs */
@@ -41,7 +50,9 @@ struct igt_config {
     struct igt_arena *arena; /* holds everything above */
 };
 
-#define IGT_CONFIG_STORE_DEFAULT "sqlite:ingot.db"
+/* The store if nobody names one: $POSTGRES_STORE_URL, else a file in this folder. */
+const char *igt_config_store_default(void);
+
 #define IGT_CONFIG_LISTEN_DEFAULT "127.0.0.1:8080"
 
 /*

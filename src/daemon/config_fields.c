@@ -13,6 +13,8 @@
 #define HEADERS_MAX 64u
 #define BACKOFF_MAX 1000.0
 #define SHUTDOWN_US_MAX IGT_HOUR_US
+#define LEASE_US_MIN IGT_SECOND_US
+#define LEASE_US_MAX IGT_HOUR_US
 #define INTERVAL_US_MAX (365 * IGT_DAY_US)
 #define CONCURRENCY_DEFAULT 8u
 #define TIMEOUT_US_DEFAULT (30 * IGT_SECOND_US)
@@ -95,7 +97,7 @@ static enum ingot_status read_store(const struct igt_config_scope *scope,
     if (igt_config_has_control(entry->text) ||
         ingot_options_from_url(entry->text, &options, NULL) != INGOT_OK)
         return igt_config_refuse(scope, entry, entry,
-                                 "must be a store's URL: sqlite:PATH or memory:");
+                                 "must be a store's URL: sqlite:PATH, postgres://… or memory:");
     scope->config->store = entry->text;
     return INGOT_OK;
 }
@@ -112,6 +114,22 @@ static enum ingot_status read_listen(const struct igt_config_scope *scope,
             "must be a numeric address and a port, such as 127.0.0.1:8080 or [::1]:8080");
     scope->config->listen_host = host;
     return INGOT_OK;
+}
+
+static enum ingot_status read_store_wake(const struct igt_config_scope *scope,
+                                         const struct igt_yaml *entry)
+{
+    if (igt_config_has_control(entry->text))
+        return igt_config_refuse(scope, entry, entry, "must be a store's URL, or off");
+    scope->config->store_wake = entry->text;
+    return INGOT_OK;
+}
+
+static enum ingot_status read_lease(const struct igt_config_scope *scope,
+                                    const struct igt_yaml *entry)
+{
+    return read_duration(scope, entry, LEASE_US_MIN, LEASE_US_MAX, "from 1s to 1h",
+                         &scope->config->lease_us);
 }
 
 static enum ingot_status read_shutdown(const struct igt_config_scope *scope,
@@ -474,6 +492,8 @@ static enum ingot_status read_destinations(const struct igt_config_scope *scope,
 /* The kind has no reader: it is read before all else, by read_kind(). */
 const struct igt_config_field igt_config_fields[] = {
     {"store", IGT_IN_FILE, 0, IGT_ONE_VALUE, read_store},
+    {"store_wake", IGT_IN_FILE, 0, IGT_ONE_VALUE, read_store_wake},
+    {"lease", IGT_IN_FILE, 0, IGT_ONE_VALUE, read_lease},
     {"listen", IGT_IN_FILE, 0, IGT_ONE_VALUE, read_listen},
     {"shutdown", IGT_IN_FILE, 0, IGT_ONE_VALUE, read_shutdown},
     {"defaults", IGT_IN_FILE, 0, IGT_MAPPING, read_defaults},

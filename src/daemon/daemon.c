@@ -3,18 +3,29 @@
 
 #include "core/toolkit.h"
 #include "delivery.h"
+#include "follower.h"
 #include "gateway.h"
 #include "journal.h"
+#include "keeper.h"
+#include "pulse.h"
 
 #include <signal.h>
+#include <unistd.h>
 
 struct daemon {
     struct igt_config *config;
+    enum igt_role role;
     const struct ingot_toolkit *toolkit;
+    ingot_ksuid owner;
     struct igt_routes routes;
-    struct ingot_store *store;
+    struct ingot_store *store; /* the journal's */
+    struct ingot_store *kept;  /* the keeper's, or NULL: the journal's */
+    struct ingot_store *followed, *beaten;
     struct igt_delivery_loop *loop;
     struct igt_journal *journal;
+    struct igt_keeper *keeper;
+    struct igt_follower *follower;
+    struct igt_pulse *pulse;
     struct igt_gateway *gateway;
 };
 
@@ -22,7 +33,8 @@ struct daemon {
 static void close_gateway(void *context)
 {
     struct daemon *daemon = context;
-    igt_gateway_close(daemon->gateway);
+    if (daemon->gateway)
+        igt_gateway_close(daemon->gateway);
 }
 
 static enum ingot_status publish_routes(struct daemon *daemon, struct ingot_error *err)
@@ -40,63 +52,144 @@ static enum ingot_status publish_routes(struct daemon *daemon, struct ingot_erro
     return status;
 }
 
-static enum ingot_status start(struct daemon *daemon, struct ingot_error *err)
+static enum ingot_status open_store(struct daemon *daemon, enum ingot_mode mode,
+                                    struct ingot_store **ret_store, struct ingot_error *err)
 {
-    const struct igt_config *config = daemon->config;
     struct ingot_options options;
-    struct ingot_ksuid_generator generator;
-    ingot_ksuid owner;
-    enum ingot_status status = ingot_options_from_url(config->store, &options, err);
-    if (!status)
-        status = ingot_store_open(&options, daemon->toolkit, &daemon->store, err);
-    if (!status)
-        status = publish_routes(daemon, err);
-    ingot_ksuid_generator_init(&generator);
-    ingot_ksuid_generate(&generator, daemon->toolkit, &owner);
-    if (!status)
-        status = igt_delivery_create(config, &owner, daemon->toolkit, &daemon->loop, err);
-    if (!status)
-        status = igt_delivery_recover(daemon->loop, daemon->store, err);
-    const struct igt_journal_callbacks callbacks = {igt_delivery_take_results,
-                                                    igt_delivery_take_failure, daemon->loop};
-    if (!status)
-        status =
-            igt_journal_start(daemon->store, daemon->toolkit, &callbacks, &daemon->journal, err);
-    if (!status)
-        status = igt_gateway_start(config->listen_host, config->listen_port, &daemon->routes,
-                                   daemon->journal, daemon->toolkit, &daemon->gateway, err);
-    if (!status)
-        status = ingot_store_announce(daemon->store, igt_gateway_address(daemon->gateway), err);
+    enum ingot_status status = ingot_options_from_url(daemon->config->store, &options, err);
+    if (status)
+        return status;
+    options.mode = mode;
+    options.wake_connection = daemon->config->store_wake;
+    return ingot_store_open(&options, daemon->toolkit, ret_store, err);
+}
+
+/* A handle for each thread, as far as the store can have several. */
+static enum ingot_status open_stores(struct daemon *daemon, struct ingot_error *err)
+{
+    enum ingot_status status = open_store(daemon, INGOT_MODE_WRITE, &daemon->store, err);
+    if (status)
+        return status;
+    enum ingot_handles handles = ingot_store_handles(daemon->store);
+    if (handles == INGOT_HANDLES_READERS)
+        return open_store(daemon, INGOT_MODE_READ, &daemon->kept, err);
+    if (handles == INGOT_HANDLES_WRITERS) {
+        status = open_store(daemon, INGOT_MODE_WRITE, &daemon->kept, err);
+        if (!status)
+            status = open_store(daemon, INGOT_MODE_WRITE, &daemon->beaten, err);
+        if (!status && daemon->role != IGT_ROLE_GATEWAY)
+            status = open_store(daemon, INGOT_MODE_WRITE, &daemon->followed, err);
+    }
     return status;
 }
 
-enum ingot_status igt_daemon_run(struct igt_config *config, const struct ingot_toolkit *toolkit,
-                                 struct ingot_error *err)
+/* What `ingot status` shows of us; on the pulse's thread. */
+static void describe(void *context, struct igt_buffer *about)
 {
-    struct daemon daemon = {.config = config, .toolkit = toolkit};
+    struct daemon *daemon = context;
+    char host[256] = "";
+    gethostname(host, sizeof host - 1);
+    igt_buffer_add_format(about, ",\"pid\":%d,\"host\":", (int)getpid());
+    igt_buffer_add_json_string(about, ingot_bytes_of(host));
+    if (daemon->gateway)
+        igt_buffer_add_format(about, ",\"address\":\"%s\"", igt_gateway_address(daemon->gateway));
+    igt_delivery_describe(daemon->loop, about);
+}
+
+static enum ingot_status start_threads(struct daemon *daemon, struct ingot_error *err)
+{
+    const struct igt_config *config = daemon->config;
+    const struct igt_journal_callbacks callbacks = {igt_delivery_take_results,
+                                                    igt_delivery_take_failure, daemon->loop};
+    const struct igt_news_desk desk = {igt_delivery_take_news, daemon->loop};
+    const struct igt_pulse_config pulse = {
+        .process = daemon->owner,
+        .role = daemon->role,
+        .lease_us = config->lease_us,
+        .describe = describe,
+        .context = daemon,
+    };
+    /* A handle that only reads leaves the writing of checkpoints to the journal's. */
+    struct ingot_store *reader = daemon->kept ? daemon->kept : daemon->store;
+    struct ingot_store *writer = daemon->beaten ? reader : daemon->store;
+    enum ingot_status status =
+        igt_journal_start(daemon->store, daemon->toolkit, &callbacks, &daemon->journal, err);
+    if (!status)
+        status = igt_keeper_start(reader, writer,
+                                  daemon->role == IGT_ROLE_GATEWAY ? IGT_SWEEPS_OFF : IGT_SWEEPS_ON,
+                                  daemon->toolkit, &desk, &daemon->keeper, err);
+    if (!status && daemon->role != IGT_ROLE_SCHEDULER)
+        status = igt_gateway_start(config->listen_host, config->listen_port, &daemon->routes,
+                                   daemon->journal, daemon->toolkit, &daemon->gateway, err);
+    if (!status && daemon->gateway)
+        status = ingot_store_announce(daemon->store, igt_gateway_address(daemon->gateway), err);
+    if (!status && daemon->followed)
+        status =
+            igt_follower_start(daemon->followed, daemon->toolkit, &desk, &daemon->follower, err);
+    if (!status && daemon->beaten)
+        status =
+            igt_pulse_start(daemon->beaten, daemon->toolkit, &pulse, &desk, &daemon->pulse, err);
+    return status;
+}
+
+static enum ingot_status start(struct daemon *daemon, struct ingot_error *err)
+{
+    struct ingot_ksuid_generator generator;
+    enum ingot_status status = open_stores(daemon, err);
+    if (!status)
+        status = publish_routes(daemon, err);
+    if (status)
+        return status;
+    enum igt_company company = daemon->role == IGT_ROLE_GATEWAY ? IGT_ELSEWHERE
+                               : daemon->beaten                 ? IGT_AMONG
+                                                                : IGT_ALONE;
+    ingot_ksuid_generator_init(&generator);
+    ingot_ksuid_generate(&generator, daemon->toolkit, &daemon->owner);
+    status = igt_delivery_create(daemon->config, company, &daemon->owner, daemon->toolkit,
+                                 &daemon->loop, err);
+    return status ? status : start_threads(daemon, err);
+}
+
+static void log_end(struct daemon *daemon)
+{
+    struct igt_scheduler_numbers numbers = igt_delivery_numbers(daemon->loop);
+    igt_log(daemon->toolkit, INGOT_INFO,
+            "event=ended succeeded=%llu failed=%llu discarded=%llu given_back=%llu live=%llu "
+            "claims_lost=%llu outcomes_lost=%llu taken_over=%llu",
+            (unsigned long long)numbers.succeeded, (unsigned long long)numbers.failed,
+            (unsigned long long)numbers.discarded, (unsigned long long)numbers.given_back,
+            (unsigned long long)numbers.live, (unsigned long long)numbers.claims_lost,
+            (unsigned long long)numbers.outcomes_lost, (unsigned long long)numbers.taken_over);
+}
+
+enum ingot_status igt_daemon_run(struct igt_config *config, enum igt_role role,
+                                 const struct ingot_toolkit *toolkit, struct ingot_error *err)
+{
+    struct daemon daemon = {.config = config, .role = role, .toolkit = toolkit};
     signal(SIGPIPE, SIG_IGN);
     enum ingot_status status = start(&daemon, err);
     if (!status) {
         igt_log(toolkit, INGOT_INFO, "event=started address=%s store=%s destinations=%zu",
-                igt_gateway_address(daemon.gateway), ingot_store_name(daemon.store),
-                config->destination_count);
-        status = igt_delivery_run(daemon.loop, daemon.journal, close_gateway, &daemon, err);
+                daemon.gateway ? igt_gateway_address(daemon.gateway) : "none",
+                ingot_store_name(daemon.store), config->destination_count);
+        status = igt_delivery_run(daemon.loop, daemon.journal, daemon.keeper, close_gateway,
+                                  &daemon, err);
     }
-    /* The journal first: it decides what the gateway still has to answer. */
-    if (daemon.gateway)
-        igt_gateway_close(daemon.gateway);
+    close_gateway(&daemon);
+    igt_follower_stop(daemon.follower);
+    igt_keeper_stop(daemon.keeper);
+    /* The journal before the gateway: it decides what that still has to answer. */
     igt_journal_stop(daemon.journal);
+    /* Only now is everything stored that is ours: others may take our lanes. */
+    igt_pulse_stop(daemon.pulse);
     igt_gateway_stop(daemon.gateway);
     igt_journal_destroy(daemon.journal);
-    if (daemon.loop) {
-        struct igt_scheduler_numbers numbers = igt_delivery_numbers(daemon.loop);
-        igt_log(toolkit, INGOT_INFO,
-                "event=ended succeeded=%llu failed=%llu discarded=%llu given_back=%llu live=%llu",
-                (unsigned long long)numbers.succeeded, (unsigned long long)numbers.failed,
-                (unsigned long long)numbers.discarded, (unsigned long long)numbers.given_back,
-                (unsigned long long)numbers.live);
-    }
+    if (daemon.loop)
+        log_end(&daemon);
     igt_delivery_destroy(daemon.loop);
+    ingot_store_close(daemon.beaten);
+    ingot_store_close(daemon.followed);
+    ingot_store_close(daemon.kept);
     ingot_store_close(daemon.store);
     return status;
 }

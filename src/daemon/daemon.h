@@ -5,10 +5,10 @@
 #include "config.h"
 
 /*
- * Runs until SIGTERM or SIGINT, or until the store fails; logs through the
+ * Runs a role until SIGTERM or SIGINT, or until the store fails; logs through the
  * toolkit. INGOT_HELD when another process has the store.
  */
-enum ingot_status igt_daemon_run(struct igt_config *config, const struct ingot_toolkit *toolkit,
-                                 struct ingot_error *err);
+enum ingot_status igt_daemon_run(struct igt_config *config, enum igt_role role,
+                                 const struct ingot_toolkit *toolkit, struct ingot_error *err);
 
 #endif

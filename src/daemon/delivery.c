@@ -4,6 +4,7 @@
 #include "core/instant.h"
 #include "core/limits.h"
 #include "core/toolkit.h"
+#include "positions.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -17,6 +18,18 @@
 /* What was cancelled, and its rows, get this long: a store that does not answer must not stop the end. */
 #define CANCEL_MS 5000
 
+/*
+ * A checkpoint is due when a cold reader would have to follow more than this,
+ * at this many bytes a job, and more than the last checkpoint has; and once a
+ * day (PROTOCOL 4.3).
+ */
+#define CHECKPOINT_BYTES (UINT64_C(4) << 20)
+#define FOLLOWED_JOB_BYTES 100
+#define CHECKPOINT_EVERY_US (86400 * IGT_SECOND_US)
+
+/* How fresh the numbers are that are shown outside. */
+#define SHOW_EVERY_US 100000
+
 /* When a job is tried again whose event could not be read for a passing reason. */
 #define UNREADABLE_US (5 * IGT_SECOND_US)
 
@@ -28,7 +41,24 @@ struct igt_delivery_loop {
     struct igt_http_client *http;
     struct igt_command_runner *commands;
     struct igt_journal *journal;
+    struct igt_keeper *keeper;
     struct igt_batch *batch; /* what goes to the journal at the end of this turn */
+
+    enum igt_company company;
+    int following;               /* the follower has a cursor: lanes may be read */
+    struct ingot_lanes lanes;    /* worked here */
+    struct ingot_lanes ready;    /* of them, those whose live jobs are all in memory */
+    uint64_t asked[INGOT_LANES]; /* the number of the last request to read a lane */
+    uint64_t requests;
+    struct igt_positions own; /* commits whose jobs the journal handed over */
+    uint64_t taken;           /* the highest position whose jobs are in memory */
+
+    char *cursor; /* all before it is in memory, once taken has reached its horizon; malloc */
+    uint64_t horizon;
+    enum { CHECKPOINT_NONE, CHECKPOINT_CURSOR, CHECKPOINT_WRITING } checkpoint;
+    uint64_t followed_bytes;   /* that a cold reader would have to follow */
+    uint64_t checkpoint_bytes; /* of the last one */
+    int64_t checkpoint_us;     /* when it was written, or the loop began */
 
     uv_loop_t uv;
     uv_async_t arrival;  /* the inbox has something */
@@ -38,8 +68,12 @@ struct igt_delivery_loop {
     uv_signal_t terminate, interrupt;
     int uv_ready;
 
-    pthread_mutex_t lock; /* guards the inbox */
+    pthread_mutex_t lock; /* guards the inbox, and what is shown outside */
     struct igt_results *inbox, **last_result;
+    struct igt_news *news, **last_news;
+    struct igt_scheduler_numbers shown;
+    unsigned shown_lanes;
+    int64_t shown_lag_us, shown_us;
     struct ingot_error failure;
     int failed;
 
@@ -175,6 +209,13 @@ static void start_attempt(struct igt_delivery_loop *loop, const struct igt_row_r
 
 /* ---- what comes from the journal ---------------------------------------- */
 
+static void sight(struct igt_delivery_loop *loop, const struct ingot_job *job, int64_t now_us)
+{
+    if (igt_scheduler_sight(loop->scheduler, job, now_us) == IGT_SIGHT_FULL)
+        abort(); /* out of memory: the next start finds it in the store */
+    loop->followed_bytes += FOLLOWED_JOB_BYTES;
+}
+
 static void sight_request(struct igt_delivery_loop *loop, const struct igt_request *request,
                           int64_t now_us)
 {
@@ -187,33 +228,39 @@ static void sight_request(struct igt_delivery_loop *loop, const struct igt_reque
             job.created_us = event->received_us;
             job.latest = (struct ingot_transition){.state_after = INGOT_STATE_ACKNOWLEDGED,
                                                    .due_us = INGOT_NO_TIME};
-            if (igt_scheduler_sight(loop->scheduler, &job, now_us) == IGT_SIGHT_FULL)
-                abort(); /* out of memory: the next start finds it in the store */
+            sight(loop, &job, now_us);
         }
     }
 }
 
-static void ask_to_read(struct igt_delivery_loop *loop, const struct igt_map_key *key)
-{
-    struct igt_batch *batch = batch_of(loop);
-    if (batch->read_count == batch->read_size) {
-        size_t size = batch->read_size ? batch->read_size * 2 : 16;
-        struct igt_map_key *grown = realloc(batch->reads, size * sizeof *grown);
-        if (!grown)
-            abort();
-        batch->reads = grown;
-        batch->read_size = size;
-    }
-    batch->reads[batch->read_count++] = *key;
-}
-
 /* A job that will not be delivered is what an operator wants to hear of. */
-static void log_discard(struct igt_delivery_loop *loop, const struct ingot_transition *row)
+static void log_row(struct igt_delivery_loop *loop, const char *what,
+                    const struct ingot_transition *row)
 {
     char id[INGOT_KSUID_TEXT_LEN + 1];
     ingot_ksuid_format(&row->event_id, id);
-    igt_log(loop->toolkit, INGOT_WARN, "event=discarded job=%s/%u attempts=%u", id, row->job,
+    igt_log(loop->toolkit, INGOT_WARN, "event=%s job=%s/%u attempt=%u", what, id, row->job,
             row->attempt);
+}
+
+/* So is that what was done here does not count, because it took longer than a lease. */
+static void log_result(struct igt_delivery_loop *loop, const struct igt_row_result *result)
+{
+    const struct ingot_transition *row = &result->row;
+    if (result->verdict == INGOT_STORED && row->state_after == INGOT_STATE_DISCARDED)
+        log_row(loop, "discarded", row);
+    if (result->verdict == INGOT_LOST && row->state_before == INGOT_STATE_EXECUTING &&
+        row->state_after != INGOT_STATE_EXECUTING)
+        log_row(loop, "ownership_lost", row);
+}
+
+/* The rows of a commit of ours were handed over: the follower's sightings of them are dropped. */
+static void note_position(struct igt_delivery_loop *loop, uint64_t position)
+{
+    if (loop->company == IGT_AMONG && position && !igt_positions_add(&loop->own, position))
+        abort();
+    if (loop->company == IGT_ALONE && position > loop->taken)
+        loop->taken = position;
 }
 
 static void take(struct igt_delivery_loop *loop, struct igt_results *results)
@@ -221,25 +268,149 @@ static void take(struct igt_delivery_loop *loop, struct igt_results *results)
     int64_t now_us = igt_now_us(loop->toolkit);
     for (size_t i = 0; i < results->request_count; i++)
         sight_request(loop, results->requests[i], now_us);
+    note_position(loop, results->position);
     for (size_t i = 0; i < results->row_count; i++) {
         const struct igt_row_result *result = &results->rows[i];
         enum igt_next next = igt_scheduler_verdict(loop->scheduler, &result->row, result->verdict,
                                                    now_us, &batch_of(loop)->rows);
-        if (result->verdict == INGOT_STORED && result->row.state_after == INGOT_STATE_DISCARDED)
-            log_discard(loop, &result->row);
+        log_result(loop, result);
         if (next == IGT_NEXT_DELIVER)
             start_attempt(loop, result);
-        else if (next == IGT_NEXT_READ)
-            ask_to_read(loop, &(struct igt_map_key){result->row.event_id, result->row.job});
     }
     for (size_t i = 0; i < results->read_count; i++) {
         const struct igt_read_result *read = &results->reads[i];
         if (read->status == INGOT_OK || read->status == INGOT_NOT_FOUND)
             igt_scheduler_mend(loop->scheduler, &read->key, read->job, now_us);
         else
-            ask_to_read(loop, &read->key); /* it is there, and cannot be read now */
+            igt_rows_read_again(&batch_of(loop)->rows, &read->key); /* it cannot be read now */
     }
     igt_results_destroy(results);
+}
+
+/* ---- what others bring -------------------------------------------------- */
+
+/* Has the keeper read what is live in lanes that are worked from now on. */
+static void read_lanes(struct igt_delivery_loop *loop, const struct ingot_lanes *lanes)
+{
+    loop->ready = igt_lanes_without(&loop->ready, lanes);
+    if (!loop->following || igt_lanes_count(lanes) == 0)
+        return; /* the follower's first cursor brings us back */
+    loop->requests++;
+    for (uint32_t i = 0; i < INGOT_LANES; i++)
+        if (igt_lanes_has(lanes, i))
+            loop->asked[i] = loop->requests;
+    igt_keeper_read(loop->keeper, lanes, loop->requests);
+}
+
+static void take_presence(struct igt_delivery_loop *loop, const struct igt_news *news)
+{
+    if (news->judged_us != INGOT_NO_TIME)
+        igt_scheduler_set_peers(loop->scheduler, news->peers, news->peer_count, news->judged_us);
+    struct ingot_lanes gained = igt_lanes_without(&news->lanes, &loop->lanes);
+    if (news->lapsed)
+        gained = news->lanes;
+    if (igt_lanes_equal(&news->lanes, &loop->lanes) && !news->lapsed)
+        return;
+    igt_log(loop->toolkit, INGOT_INFO, "event=lanes count=%u gained=%u",
+            igt_lanes_count(&news->lanes), igt_lanes_count(&gained));
+    loop->lanes = news->lanes;
+    loop->ready = igt_lanes_both(&loop->ready, &loop->lanes);
+    igt_scheduler_set_lanes(loop->scheduler, &loop->lanes);
+    read_lanes(loop, &gained);
+}
+
+/* A cold read is complete: the lanes whose last request it answers are. */
+static void take_ready(struct igt_delivery_loop *loop, const struct igt_news *news)
+{
+    for (uint32_t i = 0; i < INGOT_LANES; i++)
+        if (igt_lanes_has(&loop->lanes, i) && loop->asked[i] && loop->asked[i] <= news->number)
+            igt_lanes_add(&loop->ready, i);
+    struct igt_scheduler_numbers numbers = igt_scheduler_numbers(loop->scheduler);
+    if (numbers.nobodys)
+        igt_log(loop->toolkit, INGOT_WARN,
+                "event=unknown_destinations jobs=%llu hint=\"they wait until their destinations "
+                "are configured again; see ingot counts\"",
+                (unsigned long long)numbers.nobodys);
+    igt_log(loop->toolkit, INGOT_INFO, "event=recovered live=%llu",
+            (unsigned long long)numbers.live);
+}
+
+/* Keeps a cursor for the next checkpoint. */
+static void take_cursor(struct igt_delivery_loop *loop, const struct igt_news *news)
+{
+    char *cursor = news->cursor.data ? malloc(news->cursor.len + 1) : NULL;
+    if (!cursor)
+        return;
+    memcpy(cursor, news->cursor.data, news->cursor.len);
+    cursor[news->cursor.len] = '\0';
+    free(loop->cursor);
+    loop->cursor = cursor;
+    loop->horizon = news->horizon;
+}
+
+static void take_followed(struct igt_delivery_loop *loop, const struct igt_news *news,
+                          int64_t now_us)
+{
+    for (size_t i = 0; i < news->job_count; i++)
+        if (!igt_positions_has(&loop->own, news->jobs[i].position))
+            sight(loop, &news->jobs[i].job, now_us);
+    for (size_t i = 0; i < news->notice_count; i++)
+        if (!igt_positions_has(&loop->own, news->notices[i].position))
+            igt_scheduler_notice(loop->scheduler, &news->notices[i].key, &batch_of(loop)->rows);
+    /* A commit is seen whole, and only once. */
+    for (size_t i = 0; i < news->job_count; i++)
+        igt_positions_drop(&loop->own, news->jobs[i].position);
+    for (size_t i = 0; i < news->notice_count; i++)
+        igt_positions_drop(&loop->own, news->notices[i].position);
+    igt_positions_drop_below(&loop->own, news->horizon);
+    take_cursor(loop, news);
+}
+
+static void take_one_news(struct igt_delivery_loop *loop, struct igt_news *news)
+{
+    int64_t now_us = igt_now_us(loop->toolkit);
+    switch (news->kind) {
+    case IGT_NEWS_FOLLOWED:
+        take_followed(loop, news, now_us);
+        break;
+    case IGT_NEWS_VOID:
+        take_cursor(loop, news);
+        loop->following = 1;
+        read_lanes(loop, &loop->lanes);
+        break;
+    case IGT_NEWS_CURSOR:
+        take_cursor(loop, news);
+        break;
+    case IGT_NEWS_LIVE:
+        for (size_t i = 0; i < news->job_count; i++)
+            sight(loop, &news->jobs[i].job, now_us);
+        break;
+    case IGT_NEWS_READY:
+        take_ready(loop, news);
+        break;
+    case IGT_NEWS_SWEEP_BEGIN:
+        igt_scheduler_sweep_begin(loop->scheduler);
+        break;
+    case IGT_NEWS_SWEPT:
+        for (size_t i = 0; i < news->job_count; i++)
+            if (igt_scheduler_sweep_show(loop->scheduler, &news->jobs[i].job, now_us) ==
+                IGT_SIGHT_FULL)
+                abort();
+        break;
+    case IGT_NEWS_SWEEP_END:
+        igt_scheduler_sweep_end(loop->scheduler, &batch_of(loop)->rows);
+        break;
+    case IGT_NEWS_WRITTEN:
+        loop->checkpoint = CHECKPOINT_NONE;
+        loop->checkpoint_us = now_us;
+        if (news->bytes)
+            loop->checkpoint_bytes = news->bytes;
+        break;
+    case IGT_NEWS_PRESENCE:
+        take_presence(loop, news);
+        break;
+    }
+    igt_news_destroy(news);
 }
 
 static void on_arrival(uv_async_t *handle)
@@ -247,14 +418,22 @@ static void on_arrival(uv_async_t *handle)
     struct igt_delivery_loop *loop = handle->data;
     pthread_mutex_lock(&loop->lock);
     struct igt_results *results = loop->inbox;
+    struct igt_news *news = loop->news;
     loop->inbox = NULL;
     loop->last_result = &loop->inbox;
+    loop->news = NULL;
+    loop->last_news = &loop->news;
     int failed = loop->failed;
     pthread_mutex_unlock(&loop->lock);
     while (results) {
         struct igt_results *next = results->next;
         take(loop, results);
         results = next;
+    }
+    while (news) {
+        struct igt_news *next = news->next;
+        take_one_news(loop, news);
+        news = next;
     }
     if (failed)
         uv_stop(&loop->uv);
@@ -269,6 +448,36 @@ void igt_delivery_take_results(void *context, struct igt_results *results)
     loop->last_result = &results->next;
     pthread_mutex_unlock(&loop->lock);
     uv_async_send(&loop->arrival);
+}
+
+void igt_delivery_take_news(void *context, struct igt_news *news)
+{
+    struct igt_delivery_loop *loop = context;
+    pthread_mutex_lock(&loop->lock);
+    news->next = NULL;
+    *loop->last_news = news;
+    loop->last_news = &news->next;
+    pthread_mutex_unlock(&loop->lock);
+    uv_async_send(&loop->arrival);
+}
+
+void igt_delivery_describe(struct igt_delivery_loop *loop, struct igt_buffer *about)
+{
+    pthread_mutex_lock(&loop->lock);
+    struct igt_scheduler_numbers numbers = loop->shown;
+    unsigned lanes = loop->shown_lanes;
+    int64_t lag_us = loop->shown_lag_us;
+    pthread_mutex_unlock(&loop->lock);
+    igt_buffer_add_format(
+        about,
+        ",\"lanes_ready\":%u,\"lag_ms\":%lld,\"live\":%llu,\"running\":%llu,\"succeeded\":%llu,"
+        "\"failed\":%llu,\"discarded\":%llu,\"taken_over\":%llu,"
+        "\"claims_lost\":%llu,\"outcomes_lost\":%llu",
+        lanes, (long long)(lag_us / 1000), (unsigned long long)numbers.live,
+        (unsigned long long)numbers.running, (unsigned long long)numbers.succeeded,
+        (unsigned long long)numbers.failed, (unsigned long long)numbers.discarded,
+        (unsigned long long)numbers.taken_over, (unsigned long long)numbers.claims_lost,
+        (unsigned long long)numbers.outcomes_lost);
 }
 
 void igt_delivery_take_failure(void *context, const struct ingot_error *error)
@@ -302,15 +511,61 @@ static void arm(struct igt_delivery_loop *loop, int64_t wake_us, int64_t now_us)
     uv_timer_start(&loop->wake, on_wake, ms, 0);
 }
 
+/* Lists what is live, at a cursor that all of it was seen by, and has it written. */
+static void write_checkpoint(struct igt_delivery_loop *loop)
+{
+    size_t live = igt_scheduler_numbers(loop->scheduler).live;
+    struct igt_listed *list = malloc((live + 1) * sizeof *list);
+    if (!list)
+        return;
+    size_t count = igt_scheduler_list(loop->scheduler, &loop->ready, list);
+    loop->checkpoint = CHECKPOINT_WRITING;
+    loop->followed_bytes = 0;
+    igt_keeper_write(loop->keeper, &loop->ready, ingot_bytes_of(loop->cursor), list, count);
+}
+
+/* One step towards a checkpoint, if one is due. */
+static void see_to_checkpoint(struct igt_delivery_loop *loop, int64_t now_us)
+{
+    int old = now_us - loop->checkpoint_us > CHECKPOINT_EVERY_US && loop->followed_bytes;
+    int due =
+        loop->followed_bytes > CHECKPOINT_BYTES && loop->followed_bytes > loop->checkpoint_bytes;
+    if (loop->checkpoint == CHECKPOINT_NONE && (due || old) && igt_lanes_count(&loop->ready)) {
+        loop->checkpoint = CHECKPOINT_CURSOR;
+        if (loop->company == IGT_ALONE) {
+            free(loop->cursor);
+            loop->cursor = NULL;
+            igt_keeper_ask_cursor(loop->keeper);
+        }
+    }
+    if (loop->checkpoint == CHECKPOINT_CURSOR && loop->cursor &&
+        (loop->company == IGT_AMONG || loop->taken + 1 >= loop->horizon))
+        write_checkpoint(loop);
+}
+
+static void show_numbers(struct igt_delivery_loop *loop, int64_t now_us)
+{
+    if (now_us - loop->shown_us < SHOW_EVERY_US && now_us >= loop->shown_us)
+        return;
+    pthread_mutex_lock(&loop->lock);
+    loop->shown_us = now_us;
+    loop->shown_lag_us = igt_scheduler_lag(loop->scheduler, now_us);
+    loop->shown = igt_scheduler_numbers(loop->scheduler);
+    loop->shown_lanes = igt_lanes_count(&loop->ready);
+    pthread_mutex_unlock(&loop->lock);
+}
+
 static void on_turn(uv_prepare_t *handle)
 {
     struct igt_delivery_loop *loop = handle->data;
     int64_t now_us = igt_now_us(loop->toolkit);
     struct igt_batch *batch = batch_of(loop);
+    see_to_checkpoint(loop, now_us);
+    show_numbers(loop, now_us);
     int64_t wake_us = igt_scheduler_plan(loop->scheduler, now_us, &batch->rows);
     if (batch->rows.failed)
         abort();
-    if (batch->rows.count || batch->read_count) {
+    if (batch->rows.count || batch->rows.read_count) {
         igt_journal_submit_batch(loop->journal, batch);
         loop->batch = NULL;
     } else if (loop->ending != WORKING && igt_scheduler_is_idle(loop->scheduler)) {
@@ -361,15 +616,18 @@ static void on_signal(uv_signal_t *handle, int number)
 }
 
 enum ingot_status igt_delivery_run(struct igt_delivery_loop *loop, struct igt_journal *journal,
-                                   void (*closing)(void *context), void *context,
-                                   struct ingot_error *err)
+                                   struct igt_keeper *keeper, void (*closing)(void *context),
+                                   void *context, struct ingot_error *err)
 {
     loop->journal = journal;
+    loop->keeper = keeper;
     loop->closing = closing;
     loop->closing_context = context;
     if (uv_signal_start(&loop->terminate, on_signal, SIGTERM) != 0 ||
         uv_signal_start(&loop->interrupt, on_signal, SIGINT) != 0)
         return ingot_error_set(err, INGOT_IO, "delivery: could not watch for signals");
+    if (loop->company == IGT_ALONE)
+        read_lanes(loop, &loop->lanes);
     uv_prepare_start(&loop->turn, on_turn);
     uv_run(&loop->uv, UV_RUN_DEFAULT);
     uv_prepare_stop(&loop->turn);
@@ -382,45 +640,6 @@ enum ingot_status igt_delivery_run(struct igt_delivery_loop *loop, struct igt_jo
 }
 
 /* ---- start -------------------------------------------------------------- */
-
-enum ingot_status igt_delivery_recover(struct igt_delivery_loop *loop, struct ingot_store *store,
-                                       struct ingot_error *err)
-{
-    const struct ingot_where all = {
-        .status_notin =
-            INGOT_STATE_BIT(INGOT_STATE_SUCCEEDED) | INGOT_STATE_BIT(INGOT_STATE_DISCARDED),
-        .limit = IGT_FIND_PAGE_JOBS_MAX,
-        .detail = INGOT_DETAIL_ROUTING,
-    };
-    struct ingot_where where = all;
-    int64_t now_us = igt_now_us(loop->toolkit);
-    for (int more = 1; more;) {
-        struct ingot_page *page = NULL;
-        enum ingot_status status = ingot_store_find(store, loop->toolkit, &where, &page, err);
-        for (size_t i = 0; !status && i < page->event_count; i++)
-            for (size_t j = 0; !status && j < page->events[i].job_count; j++)
-                if (igt_scheduler_sight(loop->scheduler, &page->events[i].jobs[j], now_us) ==
-                    IGT_SIGHT_FULL)
-                    status = ingot_error_set(err, INGOT_NOMEM, "scheduler: memory ran out");
-        if (status) {
-            ingot_page_destroy(page);
-            return status;
-        }
-        where.after = page->next;
-        more = page->more;
-        ingot_page_destroy(page);
-    }
-    struct igt_scheduler_numbers numbers = igt_scheduler_numbers(loop->scheduler);
-    if (numbers.nobodys)
-        igt_log(
-            loop->toolkit, INGOT_WARN,
-            "event=unknown_destinations jobs=%llu hint=\"they wait until their destinations are "
-            "configured again; see ingot counts\"",
-            (unsigned long long)numbers.nobodys);
-    igt_log(loop->toolkit, INGOT_INFO, "event=recovered live=%llu",
-            (unsigned long long)numbers.live);
-    return INGOT_OK;
-}
 
 /* The destinations as the scheduler sees them. */
 static int make_plans(struct igt_delivery_loop *loop)
@@ -470,8 +689,8 @@ static int start_uv(struct igt_delivery_loop *loop)
     return 1;
 }
 
-enum ingot_status igt_delivery_create(const struct igt_config *config, const ingot_ksuid *owner,
-                                      const struct ingot_toolkit *toolkit,
+enum ingot_status igt_delivery_create(const struct igt_config *config, enum igt_company company,
+                                      const ingot_ksuid *owner, const struct ingot_toolkit *toolkit,
                                       struct igt_delivery_loop **ret_loop, struct ingot_error *err)
 {
     struct igt_delivery_loop *loop = calloc(1, sizeof *loop);
@@ -480,13 +699,21 @@ enum ingot_status igt_delivery_create(const struct igt_config *config, const ing
     loop->config = config;
     loop->toolkit = toolkit;
     loop->last_result = &loop->inbox;
+    loop->last_news = &loop->news;
+    loop->company = company;
+    loop->checkpoint_us = igt_now_us(toolkit);
+    if (loop->company == IGT_ALONE) {
+        loop->lanes = igt_lanes_all();
+        loop->following = 1;
+    }
     pthread_mutex_init(&loop->lock, NULL);
     enum ingot_status status = INGOT_OK;
     if (!start_uv(loop))
         status = ingot_error_set(err, INGOT_IO, "delivery: could not make an event loop");
     if (!status && make_plans(loop))
         loop->scheduler =
-            igt_scheduler_create(loop->plans, config->destination_count, owner, toolkit);
+            igt_scheduler_create(loop->plans, config->destination_count, owner,
+                                 company == IGT_ALONE ? 0 : config->lease_us, toolkit);
     if (!status && !loop->scheduler)
         status = ingot_error_set(err, INGOT_NOMEM, "delivery: memory ran out");
     if (!status)
@@ -530,7 +757,13 @@ void igt_delivery_destroy(struct igt_delivery_loop *loop)
         next = results->next;
         igt_results_destroy(results);
     }
+    for (struct igt_news *news = loop->news, *next; news; news = next) {
+        next = news->next;
+        igt_news_destroy(news);
+    }
     igt_batch_destroy(loop->batch);
+    igt_positions_fini(&loop->own);
+    free(loop->cursor);
     igt_scheduler_destroy(loop->scheduler);
     pthread_mutex_destroy(&loop->lock);
     free(loop);

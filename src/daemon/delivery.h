@@ -9,33 +9,41 @@
 
 #include "config.h"
 #include "journal.h"
+#include "keeper.h"
 
 struct igt_delivery_loop;
 
-/* Makes the loop; everything passed in must outlive it. owner marks its claims. */
-enum ingot_status igt_delivery_create(const struct igt_config *config, const ingot_ksuid *owner,
-                                      const struct ingot_toolkit *toolkit,
-                                      struct igt_delivery_loop **ret_loop, struct ingot_error *err);
+/* Who works the lanes. */
+enum igt_company {
+    IGT_ALONE,    /* this process, all of them: it has the store for itself */
+    IGT_AMONG,    /* those that fall to it, as the news of who is there say */
+    IGT_ELSEWHERE /* others: this process only takes events in */
+};
 
 /*
- * Learns the live jobs of the store, as whoever starts must. Before run, and
- * before anything else uses the store.
+ * Makes the loop; everything passed in must outlive it. owner marks its claims.
  */
-enum ingot_status igt_delivery_recover(struct igt_delivery_loop *loop, struct ingot_store *store,
-                                       struct ingot_error *err);
+enum ingot_status igt_delivery_create(const struct igt_config *config, enum igt_company company,
+                                      const ingot_ksuid *owner, const struct ingot_toolkit *toolkit,
+                                      struct igt_delivery_loop **ret_loop, struct ingot_error *err);
 
-/* Callbacks for the journal; their context is the loop. Any thread. */
+/* Callbacks for the journal, the follower, the keeper and the pulse; their context is the loop. Any thread. */
 void igt_delivery_take_results(void *loop, struct igt_results *results);
 void igt_delivery_take_failure(void *loop, const struct ingot_error *error);
+void igt_delivery_take_news(void *loop, struct igt_news *news);
+
+/* Writes members of a JSON object that say what the loop does: ,"live":…,"running":…. Any thread. */
+void igt_delivery_describe(struct igt_delivery_loop *loop, struct igt_buffer *about);
 
 /*
  * Runs until the process is asked to end (SIGTERM, SIGINT) and what runs is
  * finished or given back, or until the journal has failed: then its status.
- * closing is called when the end begins.
+ * closing is called when the end begins. The keeper is asked to read the lanes
+ * that are worked, and to write checkpoints.
  */
 enum ingot_status igt_delivery_run(struct igt_delivery_loop *loop, struct igt_journal *journal,
-                                   void (*closing)(void *context), void *context,
-                                   struct ingot_error *err);
+                                   struct igt_keeper *keeper, void (*closing)(void *context),
+                                   void *context, struct ingot_error *err);
 
 struct igt_scheduler_numbers igt_delivery_numbers(const struct igt_delivery_loop *loop);
 

@@ -15,6 +15,15 @@
 #define RETRY_MS_FIRST 50
 #define RETRY_MS_MAX 2000
 
+/* A commit that met a rival's at the wrong moment is sent again at once, this often. */
+#define RIVAL_TRIES 5
+
+/* Jobs that are read again at a time. */
+#define READS_MAX 500u
+
+/* At the end a commit without an answer is sent again for this long. */
+#define DOUBT_MS_AT_END 5000
+
 struct igt_journal {
     struct ingot_store *store;
     const struct ingot_toolkit *toolkit;
@@ -88,7 +97,6 @@ void igt_batch_destroy(struct igt_batch *batch)
         return;
     igt_rows_fini(&batch->rows);
     igt_arena_destroy(batch->errors);
-    free(batch->reads);
     free(batch);
 }
 
@@ -136,10 +144,10 @@ static void destroy_batches(struct share *share)
 /* ---- one commit --------------------------------------------------------- */
 
 /* Makes the commit of a share; its arrays stand in the arena. 0 when memory ran out. */
-static int compose(const struct share *share, struct igt_arena *arena,
-                   struct ingot_commit *ret_commit)
+static int compose(const struct share *share, enum ingot_commit_sending sending,
+                   struct igt_arena *arena, struct ingot_commit *ret_commit)
 {
-    struct ingot_commit commit = {.rule = INGOT_COMMIT_EACH};
+    struct ingot_commit commit = {.rule = INGOT_COMMIT_EACH, .sending = sending};
     commit.events = igt_arena_array(arena, share->event_count + 1, sizeof *commit.events);
     commit.transitions = igt_arena_array(arena, share->row_count + 1, sizeof *commit.transitions);
     if (!commit.events || !commit.transitions)
@@ -161,61 +169,142 @@ static int compose(const struct share *share, struct igt_arena *arena,
     return 1;
 }
 
-/* Reads what a stored claim needs to be delivered. */
-static void load_body(struct igt_journal *journal, struct igt_arena *arena,
+/* The event of that id in a page whose events ascend, or NULL. */
+static const struct ingot_event *find_event(const struct ingot_page *page, const ingot_ksuid *id)
+{
+    size_t low = 0, high = page->event_count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = ingot_ksuid_compare(&page->events[middle].id, id);
+        if (order == 0)
+            return &page->events[middle];
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return NULL;
+}
+
+/* Notes why a claim cannot be delivered. */
+static void note_failure(struct igt_arena *arena, struct igt_row_result *result,
+                         const struct ingot_error *err)
+{
+    result->body = (struct ingot_bytes){NULL, 0};
+    result->error = igt_arena_alloc(arena, sizeof *result->error);
+    if (result->error)
+        *result->error = *err;
+}
+
+/* Takes from what was read what a stored claim needs to be delivered. */
+static void take_body(struct igt_arena *arena, const struct ingot_page *page,
                       struct igt_row_result *result)
 {
-    struct ingot_page *page = NULL;
     struct igt_buffer body = {0};
     struct ingot_error err = {0};
-    enum ingot_status status =
-        ingot_store_event(journal->store, journal->toolkit, &result->row.event_id, &page, &err);
-    if (!status && result->row.job >= page->job_count)
-        status = ingot_error_set(&err, INGOT_CORRUPT, "the event has no job %u", result->row.job);
-    if (!status) {
-        const struct ingot_job *job = &page->events[0].jobs[result->row.job];
-        igt_delivery_encode(&body, &page->events[0], job);
-        result->job_id = job->id;
-        result->destination = igt_arena_copy(arena, job->destination);
-        if (!body.failed)
-            result->body = igt_arena_copy(arena, (struct ingot_bytes){body.data, body.len});
+    const struct ingot_event *event = find_event(page, &result->row.event_id);
+    if (!event || result->row.job >= event->job_count) {
+        ingot_error_set(&err, INGOT_NOT_FOUND, "the event has no job %u", result->row.job);
+        note_failure(arena, result, &err);
+        return;
     }
-    if (!result->body.data || !result->destination.data) {
-        if (!status)
-            ingot_error_set(&err, INGOT_NOMEM, "memory ran out");
-        result->body = (struct ingot_bytes){NULL, 0};
-        result->error = igt_arena_alloc(arena, sizeof *result->error);
-        if (result->error)
-            *result->error = err;
-    }
+    const struct ingot_job *job = &event->jobs[result->row.job];
+    igt_delivery_encode(&body, event, job);
+    result->job_id = job->id;
+    result->destination = igt_arena_copy(arena, job->destination);
+    if (!body.failed)
+        result->body = igt_arena_copy(arena, (struct ingot_bytes){body.data, body.len});
     igt_buffer_fini(&body);
+    if (!result->body.data || !result->destination.data) {
+        ingot_error_set(&err, INGOT_NOMEM, "memory ran out");
+        note_failure(arena, result, &err);
+    }
+}
+
+static int is_claim(const struct igt_row_result *result)
+{
+    return result->verdict == INGOT_STORED && result->row.state_after == INGOT_STATE_EXECUTING;
+}
+
+/* Reads the events of claims one by one, because one of them cannot be read with the others. */
+static void load_bodies_apart(struct igt_journal *journal, struct igt_results *results)
+{
+    for (size_t i = 0; i < results->row_count; i++) {
+        struct igt_row_result *result = &results->rows[i];
+        struct ingot_page *page = NULL;
+        struct ingot_error err = {0};
+        if (!is_claim(result))
+            continue;
+        if (ingot_store_event(journal->store, journal->toolkit, &result->row.event_id, &page, &err))
+            note_failure(results->arena, result, &err);
+        else
+            take_body(results->arena, page, result);
+        ingot_page_destroy(page);
+    }
+}
+
+/* Reads what the stored claims need to be delivered. */
+static void load_bodies(struct igt_journal *journal, struct igt_results *results)
+{
+    struct ingot_page *page = NULL;
+    ingot_ksuid *ids = igt_arena_array(results->arena, results->row_count + 1, sizeof *ids);
+    size_t count = 0;
+    for (size_t i = 0; ids && i < results->row_count; i++)
+        if (is_claim(&results->rows[i]))
+            ids[count++] = results->rows[i].row.event_id;
+    if (ids && count == 0)
+        return;
+    if (!ids || ingot_store_events(journal->store, journal->toolkit, ids, count, INGOT_DETAIL_ALL,
+                                   &page, NULL)) {
+        load_bodies_apart(journal, results);
+        return;
+    }
+    for (size_t i = 0; i < results->row_count; i++)
+        if (is_claim(&results->rows[i]))
+            take_body(results->arena, page, &results->rows[i]);
     ingot_page_destroy(page);
 }
 
-/* Reads a job again for memory to be mended. */
-static void read_job(struct igt_journal *journal, struct igt_arena *arena,
+/* Takes a job that was to be read again from what was read; page is NULL if that failed. */
+static void take_job(struct igt_arena *arena, const struct ingot_page *page,
                      struct igt_read_result *result)
 {
-    struct ingot_page *page = NULL;
-    struct ingot_job *job = NULL;
-    result->status =
-        ingot_store_event(journal->store, journal->toolkit, &result->key.event_id, &page, NULL);
-    if (result->status)
+    const struct ingot_event *event = find_event(page, &result->key.event_id);
+    result->status = INGOT_NOT_FOUND;
+    if (!event || result->key.job >= event->job_count)
         return;
-    if (result->key.job < page->job_count)
-        job = igt_arena_alloc(arena, sizeof *job);
-    else
-        result->status = INGOT_NOT_FOUND;
-    if (job) {
-        *job = page->events[0].jobs[result->key.job];
-        job->destination = igt_arena_copy(arena, job->destination);
-        job->event = igt_arena_copy(arena, job->event);
-        job->context = job->data = job->latest.error = (struct ingot_bytes){NULL, 0};
-        result->job = job;
-    } else if (!result->status) {
-        result->status = INGOT_NOMEM;
+    struct ingot_job *job = igt_arena_alloc(arena, sizeof *job);
+    result->status = job ? INGOT_OK : INGOT_NOMEM;
+    if (!job)
+        return;
+    *job = event->jobs[result->key.job];
+    job->destination = igt_arena_copy(arena, job->destination);
+    job->event = igt_arena_copy(arena, job->event);
+    job->context = job->data = job->latest.error = (struct ingot_bytes){NULL, 0};
+    result->job = job;
+}
+
+/* Reads jobs again, for memory to be mended. */
+static void read_jobs(struct igt_journal *journal, struct igt_results *results)
+{
+    for (size_t begin = 0, count; begin < results->read_count; begin += count) {
+        struct igt_read_result *reads = results->reads + begin;
+        struct ingot_page *page = NULL;
+        count = results->read_count - begin;
+        count = count < READS_MAX ? count : READS_MAX;
+        ingot_ksuid ids[READS_MAX];
+        for (size_t i = 0; i < count; i++)
+            ids[i] = reads[i].key.event_id;
+        enum ingot_status status = ingot_store_events(journal->store, journal->toolkit, ids, count,
+                                                      INGOT_DETAIL_ROUTING, &page, NULL);
+        for (size_t i = 0; i < count; i++) {
+            if (status)
+                reads[i].status = status;
+            else
+                take_job(results->arena, page, &reads[i]);
+        }
+        ingot_page_destroy(page);
     }
-    ingot_page_destroy(page);
 }
 
 /* Tells requests their verdicts, and hands those that stored something on to be sighted. */
@@ -248,22 +337,31 @@ static void settle_rows(struct igt_journal *journal, const struct share *share,
         result->row = commit->transitions[i].row;
         result->row.error = (struct ingot_bytes){NULL, 0};
         result->verdict = commit->transitions[i].verdict;
-        if (result->verdict == INGOT_STORED && result->row.state_after == INGOT_STATE_EXECUTING)
-            load_body(journal, results->arena, result);
     }
     for (const struct igt_batch *batch = share->batches; batch; batch = batch->next)
-        for (size_t i = 0; i < batch->read_count; i++) {
-            struct igt_read_result *read = &results->reads[results->read_count++];
-            read->key = batch->reads[i];
-            read_job(journal, results->arena, read);
-        }
+        for (size_t i = 0; i < batch->rows.read_count; i++)
+            results->reads[results->read_count++].key = batch->rows.reads[i];
+    load_bodies(journal, results);
+    read_jobs(journal, results);
+}
+
+/* Whether others have something to follow of a commit. */
+static int is_news(const struct ingot_commit *commit)
+{
+    for (size_t i = 0; i < commit->event_count; i++)
+        if (commit->events[i].verdict == INGOT_STORED)
+            return 1;
+    for (size_t i = 0; i < commit->transition_count; i++)
+        if (commit->transitions[i].verdict == INGOT_STORED && commit->transitions[i].notice)
+            return 1;
+    return 0;
 }
 
 static struct igt_results *create_results(const struct share *share)
 {
     size_t reads = 0;
     for (const struct igt_batch *batch = share->batches; batch; batch = batch->next)
-        reads += batch->read_count;
+        reads += batch->rows.read_count;
     struct igt_arena *arena = igt_arena_create();
     struct igt_results *results = arena ? igt_arena_alloc(arena, sizeof *results) : NULL;
     if (!results) {
@@ -281,13 +379,13 @@ static struct igt_results *create_results(const struct share *share)
     return results;
 }
 
-/* Commits a share and tells everybody. Only when it returns INGOT_OK is the share used up. */
-static enum ingot_status commit_share(struct igt_journal *journal, struct share *share,
-                                      struct ingot_error *err)
+/* Sends a share as a commit and tells everybody. Only when it returns INGOT_OK is the share used up. */
+static enum ingot_status send_share(struct igt_journal *journal, struct share *share,
+                                    enum ingot_commit_sending sending, struct ingot_error *err)
 {
     struct ingot_commit commit;
     struct igt_results *results = create_results(share);
-    if (!results || !compose(share, results->arena, &commit)) {
+    if (!results || !compose(share, sending, results->arena, &commit)) {
         igt_results_destroy(results);
         return ingot_error_set(err, INGOT_NOMEM, "journal: memory ran out");
     }
@@ -298,17 +396,111 @@ static enum ingot_status commit_share(struct igt_journal *journal, struct share 
         igt_results_destroy(results);
         return status;
     }
+    results->position = commit.position;
     /* Who waits for an answer gets it before the bodies are read. */
     settle_requests(share, &commit, results);
+    if (is_news(&commit))
+        ingot_store_wake(journal->store);
     settle_rows(journal, share, &commit, results);
     destroy_batches(share);
     journal->callbacks.results(journal->callbacks.context, results);
     return INGOT_OK;
 }
 
+/* Waits, unless something happens that wants an answer. The lock is held. */
+static void doze(struct igt_journal *journal)
+{
+    struct timespec until;
+    journal->retry_ms = journal->retry_ms ? journal->retry_ms * 2 : RETRY_MS_FIRST;
+    if (journal->retry_ms > RETRY_MS_MAX)
+        journal->retry_ms = RETRY_MS_MAX;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += journal->retry_ms % 1000 * 1000000;
+    until.tv_sec += journal->retry_ms / 1000 + until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    while (!journal->requests && !journal->stopping &&
+           pthread_cond_timedwait(&journal->work, &journal->lock, &until) != ETIMEDOUT)
+        ;
+}
+
+/* Tells those who came while a commit is in doubt to come again. */
+static void turn_away(struct igt_journal *journal, const struct ingot_error *err)
+{
+    struct share others = {0};
+    pthread_mutex_lock(&journal->lock);
+    others.requests = journal->requests;
+    journal->requests = NULL;
+    journal->last_request = &journal->requests;
+    journal->waiting_bytes = 0;
+    pthread_mutex_unlock(&journal->lock);
+    reject_requests(&others, INGOT_RETRY, err);
+}
+
 /*
- * A share was refused for a reason of its contents: each request alone, so that
- * only the culprit gets the error (PROTOCOL 2.2), then the rows.
+ * No answer came: the same commit is sent again until one does, for the old one
+ * may be stored, or may yet be (PROTOCOL 2.4). Until then nothing of it is
+ * answered or delivered, and nobody else is either.
+ */
+static enum ingot_status resolve(struct igt_journal *journal, struct share *share,
+                                 struct ingot_error *err)
+{
+    enum ingot_status status = INGOT_UNKNOWN;
+    long ended_ms = 0;
+    igt_log(journal->toolkit, INGOT_WARN, "event=commit_unknown error=\"%s\"", err->message);
+    while ((status == INGOT_UNKNOWN || status == INGOT_RETRY || status == INGOT_NOMEM) &&
+           ended_ms < DOUBT_MS_AT_END) {
+        pthread_mutex_lock(&journal->lock);
+        if (journal->stopping)
+            ended_ms += RETRY_MS_FIRST;
+        else
+            doze(journal);
+        int stopping = journal->stopping;
+        pthread_mutex_unlock(&journal->lock);
+        if (stopping)
+            nanosleep(&(struct timespec){.tv_nsec = RETRY_MS_FIRST * 1000000L}, NULL);
+        status = send_share(journal, share, INGOT_COMMIT_AGAIN, err);
+        if (status == INGOT_RETRY)
+            turn_away(journal, err);
+    }
+    if (status == INGOT_RETRY || status == INGOT_NOMEM)
+        status = INGOT_UNKNOWN; /* given up at the end */
+    igt_log(journal->toolkit, status ? INGOT_ERROR : INGOT_INFO, "event=commit_%s",
+            status ? "undecided" : "resolved");
+    return status;
+}
+
+static int met_a_rival(enum ingot_status status, const struct ingot_error *err)
+{
+    return status == INGOT_RETRY &&
+           (strcmp(err->sqlstate, "40001") == 0 || strcmp(err->sqlstate, "40P01") == 0);
+}
+
+/* Waited too long for somebody's open transaction. */
+static int met_a_lock(enum ingot_status status, const struct ingot_error *err)
+{
+    return status == INGOT_RETRY && strcmp(err->sqlstate, "55P03") == 0;
+}
+
+/* Commits a share; what failed for a rival, and what is not known, is sent again. */
+static enum ingot_status commit_share(struct igt_journal *journal, struct share *share,
+                                      struct ingot_error *err)
+{
+    enum ingot_status status = send_share(journal, share, INGOT_COMMIT_FIRST, err);
+    for (int i = 0; i < RIVAL_TRIES && met_a_rival(status, err); i++)
+        status = send_share(journal, share, INGOT_COMMIT_FIRST, err);
+    return status == INGOT_UNKNOWN ? resolve(journal, share, err) : status;
+}
+
+/* Whether the store is of no more use after that. */
+static int is_fatal(enum ingot_status status)
+{
+    return status == INGOT_IO || status == INGOT_CORRUPT || status == INGOT_UNKNOWN;
+}
+
+/*
+ * A share was refused for a reason of its contents, or waited too long for a
+ * lock: each request alone, so that only the culprit gets the error (PROTOCOL
+ * 2.2), then the rows.
  */
 static enum ingot_status commit_apart(struct igt_journal *journal, struct share *share,
                                       struct ingot_error *err)
@@ -324,7 +516,7 @@ static enum ingot_status commit_apart(struct igt_journal *journal, struct share 
         enum ingot_status outcome = commit_share(journal, &alone, err);
         if (outcome)
             reject_requests(&alone, outcome, err);
-        if (outcome == INGOT_IO || outcome == INGOT_CORRUPT)
+        if (is_fatal(outcome))
             status = outcome;
     }
     share->request_count = share->event_count = 0;
@@ -413,23 +605,12 @@ static int wait_for_work(struct igt_journal *journal)
 static void back_off(struct igt_journal *journal, struct share *share,
                      const struct ingot_error *err)
 {
-    struct timespec until;
     if (journal->retry_ms == 0)
         igt_log(journal->toolkit, INGOT_WARN, "event=commit_failed error=\"%s\"", err->message);
-    journal->retry_ms = journal->retry_ms ? journal->retry_ms * 2 : RETRY_MS_FIRST;
-    if (journal->retry_ms > RETRY_MS_MAX)
-        journal->retry_ms = RETRY_MS_MAX;
     reject_requests(share, INGOT_RETRY, err);
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += journal->retry_ms % 1000 * 1000000;
-    until.tv_sec += journal->retry_ms / 1000 + until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
     pthread_mutex_lock(&journal->lock);
     put_back(journal, share);
-    /* A new request is tried at once: it deserves an answer. */
-    while (!journal->requests && !journal->stopping &&
-           pthread_cond_timedwait(&journal->work, &journal->lock, &until) != ETIMEDOUT)
-        ;
+    doze(journal); /* a new request is tried at once: it deserves an answer */
     pthread_mutex_unlock(&journal->lock);
 }
 
@@ -448,7 +629,7 @@ static void *run(void *context)
         int stopping = journal->stopping;
         pthread_mutex_unlock(&journal->lock);
         enum ingot_status status = commit_share(journal, &share, &err);
-        if (status == INGOT_INVALID || status == INGOT_LIMIT)
+        if (status == INGOT_INVALID || status == INGOT_LIMIT || met_a_lock(status, &err))
             status = commit_apart(journal, &share, &err);
         if (!status) {
             if (journal->retry_ms)

@@ -33,12 +33,10 @@ struct igt_request *igt_request_create(void);
 void igt_request_retain(struct igt_request *request);
 void igt_request_release(struct igt_request *request);
 
-/* Rows of the scheduler with the memory that their errors stand in; the journal takes it over. */
+/* What the scheduler asks for, with the memory that errors stand in; the journal takes it over. */
 struct igt_batch {
     struct igt_rows rows;
     struct igt_arena *errors;
-    struct igt_map_key *reads; /* jobs to be read again */
-    size_t read_count, read_size;
     struct igt_batch *next;
 };
 struct igt_batch *igt_batch_create(void);
@@ -64,6 +62,7 @@ struct igt_read_result {
 /* What a commit brings back to the scheduler. */
 struct igt_results {
     struct igt_arena *arena;
+    uint64_t position;             /* of the commit, as sightings of its rows will have it; or 0 */
     struct igt_request **requests; /* held: their stored events are to be sighted, then released */
     size_t request_count;
     struct igt_row_result *rows;

@@ -4,12 +4,17 @@ A test is a function marked with @test, whose name is the promise that it checks
 a folder of its own, in which it starts daemons and sinks and runs commands; what still runs at its
 end is ended, and a report of a sanitizer in any log fails it. The programs come from the
 environment: INGOT and INGOT_SINK. Arguments of a test program choose tests by parts of their
-names; results are printed as TAP.
+names; results are printed as TAP. Tests on PostgreSQL find a server by PGHOST, PGPORT, PGUSER (a
+superuser) and PGPASSWORD, as tools/with-postgres.sh sets them.
 """
 
+import csv
+import glob
 import http.client
+import itertools
 import json
 import os
+import pwd
 import re
 import shutil
 import signal
@@ -35,6 +40,7 @@ TERMINAL = (4, 6)  # succeeded, discarded
 NAMES = [None, "acknowledged", "awaiting", "executing", "succeeded", "failed", "discarded"]
 
 _tests = []
+_numbers = itertools.count()
 
 
 class Skip(Exception):
@@ -45,6 +51,14 @@ def test(function):
     """Marks a function as a test."""
     _tests.append(function)
     return function
+
+
+def lasts(seconds):
+    """Gives a test more time than others have."""
+    def mark(function):
+        function.seconds = seconds
+        return function
+    return mark
 
 
 # ---- what tests say ------------------------------------------------------------------------------
@@ -181,21 +195,26 @@ class Answer:
 
 
 class Daemon(Process):
-    """ingot serve."""
+    """ingot serve, gateway or scheduler."""
 
-    def __init__(self, lab, config, wrapper=(), env=None, **options):
-        self.lock_path = lab.store + "-lock"
-        super().__init__(lab, "daemon", [*wrapper, INGOT, "serve", "-c", config],
+    def __init__(self, lab, config, wrapper=(), env=None, verb="serve", name="daemon", **options):
+        self.lock_path = None if lab.server else lab.store + "-lock"
+        self.address = None
+        super().__init__(lab, name, [*wrapper, INGOT, verb, "-c", config],
                          env=env or lab.environment(), **options)
 
     def ready(self):
-        """Waits until it takes events in."""
-        self.address = wait_for(lambda: not self.runs() or self.announced(), "the daemon's address")
+        """Waits until it takes events in, or delivers them."""
+        wait_for(lambda: not self.runs() or self.announced(), "the daemon's start")
         check(self.runs(), "the daemon ended:", self.log())
+        self.address = self.announced()
         return self
 
     def announced(self):
-        """The address that this very process wrote to the lock, if it did."""
+        """The address that this very process wrote to the lock, or without one to its log."""
+        if not self.lock_path:
+            found = re.search(r"event=started\b(?:.* address=(\S+))?", self.log())
+            return found and (found[1] or "none")
         try:
             with open(self.lock_path, encoding="ascii") as file:
                 # behind the line may still stand the rest of an older one
@@ -237,6 +256,183 @@ class Daemon(Process):
         equal(self.wait(seconds), 0, self.log())
 
 
+# ---- PostgreSQL ----------------------------------------------------------------------------------
+
+
+class Refused(Exception):
+    """An error that the server reported; sqlstate says which."""
+
+    def __init__(self, sqlstate, message):
+        super().__init__(f"{sqlstate}: {message}")
+        self.sqlstate = sqlstate
+
+
+class Psql:
+    """A session of psql that stays open, for transactions that last and for many small queries."""
+
+    END = "end of the answer"
+
+    def __init__(self, url, env):
+        self.popen = subprocess.Popen(
+            ["psql", "-XqtA", "--csv", "-P", "null=\\N", "-v", "VERBOSITY=terse", url],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            env=env | {"PGCLIENTENCODING": "UTF8"})
+
+    def tell(self, sql):
+        """Sends SQL and does not wait for an answer."""
+        try:
+            self.popen.stdin.write(f"{sql}\n;\\echo '{self.END}' :ERROR :LAST_ERROR_SQLSTATE\n")
+            self.popen.stdin.flush()
+        except BrokenPipeError:
+            raise ConnectionError("psql has ended") from None
+
+    def hear(self):
+        """The rows of what was told, as lists of texts; Refused, or ConnectionError at the end."""
+        lines = []
+        while not (line := self.popen.stdout.readline()).startswith(self.END):
+            if not line:
+                raise ConnectionError("".join(lines))
+            lines.append(line)
+        error, sqlstate = line[len(self.END):].split()
+        if error == "true":
+            raise Refused(sqlstate, "".join(lines).strip())
+        rows = csv.reader(line for line in lines if not line.startswith(("NOTICE:", "WARNING:")))
+        return [[None if value == "\\N" else value for value in row] for row in rows]
+
+    def ask(self, sql):
+        self.tell(sql)
+        return self.hear()
+
+    def close(self):
+        self.popen.kill()
+        self.popen.wait()
+        self.popen.stdin.close()
+        self.popen.stdout.close()
+
+
+class Server:
+    """A PostgreSQL server that runs already."""
+
+    WRITER = "ingot_test"  # a login with the rights of ingot_writer, and no others
+
+    def __init__(self, host=None, port=None, user=None, password=None):
+        check(host or "PGHOST" in os.environ,
+              "this test needs a PostgreSQL server; run it under tools/with-postgres.sh")
+        self.host = host or os.environ["PGHOST"]
+        self.port = int(port or os.environ.get("PGPORT", 5432))
+        self.user = user or os.environ.get("PGUSER", "postgres")
+        self.password = password or os.environ.get("PGPASSWORD", "")
+
+    def environment(self):
+        """What libpq needs besides an URL."""
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
+        return inherited | {"PGPASSWORD": self.password, "PGCONNECT_TIMEOUT": str(PATIENCE_S)}
+
+    def url(self, database, user=None, port=None):
+        host = "127.0.0.1" if port else self.host
+        return f"postgres://{user or self.user}@{host}:{port or self.port}/{database}"
+
+    def psql(self, database="postgres", user=None, port=None):
+        return Psql(self.url(database, user, port), self.environment())
+
+    def ask(self, sql, database="postgres"):
+        session = self.psql(database)
+        try:
+            return session.ask(sql)
+        finally:
+            session.close()
+
+    def create(self, database):
+        self.ask(f"CREATE DATABASE {database}")
+
+    def drop(self, database):
+        self.ask(f"DROP DATABASE IF EXISTS {database} WITH (FORCE)")
+
+    def create_writer(self):
+        """The login of the daemons, once the roles are there; others may be at it as well."""
+        self.ask(f"""SELECT pg_advisory_lock(20261124);
+                     DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles
+                       WHERE rolname = '{self.WRITER}')
+                     THEN CREATE ROLE {self.WRITER} LOGIN PASSWORD '{self.password}';
+                     END IF; END $$; GRANT ingot_writer TO {self.WRITER}""")
+
+
+class OwnServer(Server):
+    """A server of the test's own, which may be crashed. PostgreSQL does not run as root."""
+
+    def __init__(self, lab, **settings):
+        super().__init__("127.0.0.1", free_port(), "postgres", "unused")
+        found = glob.glob("/usr/lib/postgresql/*/bin")
+        check(found, "there is no PostgreSQL server in /usr/lib/postgresql")
+        self.bin = max(found, key=lambda path: float(path.split("/")[-2]))
+        self.folder = lab.path(f"server-{self.port}")
+        os.mkdir(self.folder, 0o700)
+        self.wrapper = []
+        if os.getuid() == 0:
+            account = pwd.getpwnam("postgres")
+            os.chown(self.folder, account.pw_uid, account.pw_gid)
+            os.chmod(lab.folder, 0o711)
+            self.wrapper = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"]
+        self.data = os.path.join(self.folder, "data")
+        self.call("initdb", "-D", self.data, "-U", "postgres", "-A", "trust", "-N",
+                  "--no-instructions")
+        settings = {"port": self.port, "unix_socket_directories": self.folder,
+                    "listen_addresses": "127.0.0.1", "max_connections": 200,
+                    "shared_buffers": "64MB"} | settings
+        with open(os.path.join(self.data, "postgresql.conf"), "a", encoding="ascii") as file:
+            file.writelines(f"{key} = '{value}'\n" for key, value in settings.items())
+        lab.cleanups.append(self.crash)
+        self.start()
+
+    def call(self, program, *arguments):
+        # what is started goes on, and so may not hold a pipe of ours
+        log_path = os.path.join(self.folder, "call.log")
+        with open(log_path, "wb") as log:
+            result = subprocess.run([*self.wrapper, os.path.join(self.bin, program), *arguments],
+                                    stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=60,
+                                    cwd=self.folder, check=False)
+        with open(log_path, encoding="utf-8", errors="replace") as log:
+            check(result.returncode == 0, program, *arguments, log.read())
+
+    def start(self):
+        self.call("pg_ctl", "-D", self.data, "-l", os.path.join(self.folder, "log"), "-w", "start")
+
+    def runs(self):
+        return os.path.exists(os.path.join(self.data, "postmaster.pid"))
+
+    def crash(self):
+        """As after a power cut: nothing is finished."""
+        if self.runs():
+            self.call("pg_ctl", "-D", self.data, "-m", "immediate", "-w", "stop")
+
+
+class Pooler(Process):
+    """pgbouncer in transaction mode."""
+
+    def __init__(self, lab, server, database, size=2):
+        self.port = free_port()
+        as_user = "user = postgres\n" if os.getuid() == 0 else ""
+        config = lab.write("pgbouncer.ini", f"""[databases]
+{database} = host={server.host} port={server.port} user={server.WRITER} password={server.password}
+[pgbouncer]
+{as_user}listen_addr = 127.0.0.1
+listen_port = {self.port}
+unix_socket_dir =
+auth_type = any
+pool_mode = transaction
+default_pool_size = {size}
+max_client_conn = 400
+""")
+        os.chmod(lab.folder, 0o711)
+        super().__init__(lab, "pgbouncer", ["pgbouncer", config])
+        wait_for(lambda: not self.runs() or self.answers(), "pgbouncer")
+        check(self.runs(), self.log())
+
+    def answers(self):
+        with socket.socket() as link:
+            return link.connect_ex(("127.0.0.1", self.port)) == 0
+
+
 # ---- the lab -------------------------------------------------------------------------------------
 
 
@@ -246,16 +442,36 @@ class Lab:
     def __init__(self, name):
         self.folder = os.path.realpath(tempfile.mkdtemp(prefix=f"ingot-{name[:40]}-"))
         self.store = self.path("store.db")
+        self.server, self.session = None, None  # of PostgreSQL, if the store is there
         self.processes, self.cleanups = [], []
+
+    def use_postgres(self, server=None):
+        """Has a store in a database of its own, and works with the rights of a writer."""
+        self.server = server or Server()
+        self.database = f"ingot_{os.getpid()}_{next(_numbers)}"
+        self.server.create(self.database)
+        if not server:
+            self.cleanups.append(lambda: self.server.drop(self.database))
+        result = self.run("migrate", "up", env=self.environment(INGOT_STORE=self.owner_url()))
+        equal(result.returncode, 0, result.stderr)
+        self.server.create_writer()
+
+    def url(self):
+        if not self.server:
+            return f"sqlite:{self.store}"
+        return self.server.url(self.database, self.server.WRITER)
+
+    def owner_url(self):
+        return self.server.url(self.database)
 
     def path(self, name):
         return os.path.join(self.folder, name)
 
     def environment(self, **more):
-        inherited = {key: value for key, value in os.environ.items()
+        inherited = self.server.environment() if self.server else os.environ
+        inherited = {key: value for key, value in inherited.items()
                      if not key.startswith("INGOT") and key != "http_proxy"}
-        return inherited | {"INGOT_STORE": f"sqlite:{self.store}",
-                            "LC_ALL": "C.UTF-8", "TZ": "UTC", **more}
+        return inherited | {"INGOT_STORE": self.url(), "LC_ALL": "C.UTF-8", "TZ": "UTC", **more}
 
     def write(self, name, contents):
         path = self.path(name)
@@ -313,23 +529,51 @@ class Lab:
 
     def sql(self, query, *values):
         """Rows of the store, read beside whoever writes to it."""
+        if self.server:
+            return self.postgres_sql(query)
         connection = sqlite3.connect(f"file:{self.store}?mode=ro", uri=True, timeout=PATIENCE_S)
         try:
             return connection.execute(query, values).fetchall()
         finally:
             connection.close()
 
+    def postgres_sql(self, query):
+        """The same with PostgreSQL: as superuser, and again if the server went away."""
+        while True:
+            self.session = self.session or self.server.psql(self.database)
+            try:
+                rows = self.session.ask(f"SELECT row_to_json(q) FROM ({query}) q")
+                return [tuple(value for _, value in json.loads(row, object_pairs_hook=list))
+                        for row, in rows]
+            except ConnectionError:
+                self.session.close()
+                self.session = None
+                time.sleep(0.1)
+
     def jobs(self):
-        """All jobs by their id: a dictionary of event, number, destination, name, and chain."""
+        """
+        All jobs that were born with events, by their id: a dictionary of event, number,
+        destination, name, and chain.
+        """
         jobs, places = {}, {}
-        for event, born in self.sql("SELECT id, jobs FROM events"):
+        if self.server:
+            events = [(bytes.fromhex(event), born) for event, born in
+                      self.sql("SELECT encode(id, 'hex'), jobs::text FROM ingot.events")]
+            rows = [(bytes.fromhex(event), *row) for event, *row in self.sql(
+                "SELECT encode(event_id, 'hex') e, job, state_after, attempt,"
+                " (extract(epoch FROM due_at) * 1000000)::bigint d, error::text,"
+                " (extract(epoch FROM created_at) * 1000000)::bigint c FROM ingot.transitions"
+                " ORDER BY event_id, job, seq")]
+        else:
+            events = self.sql("SELECT id, jobs FROM events")
+            rows = self.sql("SELECT event_id, job, state_after, attempt, due_at, error, created_at"
+                            " FROM transitions ORDER BY event_id, job, seq")
+        for event, born in events:
             for number, job in enumerate(json.loads(born)):
                 jobs[job["id"]] = {"event": ksuid_text(event), "number": number,
                                    "destination": job["destination"], "name": job["event"],
                                    "chain": []}
                 places[event, number] = jobs[job["id"]]
-        rows = self.sql("SELECT event_id, job, state_after, attempt, due_at, error, created_at"
-                        " FROM transitions ORDER BY event_id, job, seq")
         for event, number, *row in rows:
             step = dict(zip(("state", "attempt", "due", "error", "at"), row))
             step["state"] = NAMES[step["state"]]
@@ -338,8 +582,9 @@ class Lab:
 
     def live(self):
         """How many jobs have not ended."""
-        jobs = "SELECT coalesce(sum(json_array_length(jobs)), 0) FROM events"
-        ended = f"SELECT count(*) FROM transitions WHERE state_after IN {TERMINAL}"
+        schema = "ingot." if self.server else ""
+        jobs = f"SELECT coalesce(sum(json_array_length(jobs)), 0) FROM {schema}events"
+        ended = f"SELECT count(*) FROM {schema}transitions WHERE state_after IN {TERMINAL}"
         return self.sql(f"SELECT ({jobs}) - ({ended})")[0][0]
 
     def drain(self, daemon=None, seconds=60):
@@ -357,6 +602,8 @@ class Lab:
     def close(self):
         for process in self.processes:
             process.kill()
+        if self.session:
+            self.session.close()
         for cleanup in self.cleanups:
             cleanup()
         try:
@@ -385,11 +632,12 @@ def explain(error):
 def run_one(function):
     """Runs a test; None, or what went wrong."""
     def too_late(_number, _frame):
-        raise AssertionError(f"no end within {TEST_S} s")
+        raise AssertionError(f"no end within {seconds} s")
 
     lab = Lab(function.__name__)
+    seconds = getattr(function, "seconds", TEST_S)
     signal.signal(signal.SIGALRM, too_late)
-    signal.alarm(TEST_S)
+    signal.alarm(seconds)
     problem = None
     try:
         function(lab)

@@ -127,8 +127,9 @@ ok 0 0 0 2 0 0 2
 """,
         ("verify",): "verified 2 events, 5 jobs, 6 transitions in SECONDS s: 0 violations,"
                      " 2 live jobs\n",
-        ("migrate",): "nothing to do: 1 migrations have run\n",
-        ("migrate", "status"): "VERSION NAME STATE SINCE\nVERSION store applied TIME\n",
+        ("migrate",): "nothing to do: 2 migrations have run\n",
+        ("migrate", "status"): "VERSION NAME STATE SINCE\nVERSION store applied TIME\n"
+                               "VERSION presence applied TIME\n",
     }
     for arguments, text in golden.items():
         result = lab.run(*arguments)
@@ -192,8 +193,9 @@ def json_is_valid_for_every_verb_and_tells_the_same(lab):
     verified = json.loads(lab.run("verify", "--json").stdout)
     equal((verified["violations"], verified["found"], verified["live"]), (0, [], 2))
     for action in ("up", "status"):
-        (migration,) = json.loads(lab.run("migrate", action, "--json").stdout)["migrations"]
-        equal((migration["name"], migration["state"]), ("store", "applied"))
+        migrations = json.loads(lab.run("migrate", action, "--json").stdout)["migrations"]
+        equal([(migration["name"], migration["state"]) for migration in migrations],
+              [("store", "applied"), ("presence", "applied")])
     (line,) = lab.run("emit", "a", "--json").stdout.splitlines()
     equal((json.loads(line)["status"], json.loads(line)["jobs"]), ("stored", 3))
 

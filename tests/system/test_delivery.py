@@ -338,7 +338,7 @@ def jobs_of_a_destination_that_is_gone_wait_for_its_return(lab):
     ids = daemon.emit(count=3)
     daemon.terminate()
     daemon = lab.daemon({"here": destinations["here"]})
-    matches(daemon.log(), "event=unknown_destinations jobs=3")
+    wait_for(lambda: "event=unknown_destinations jobs=3" in daemon.log(), "the word of them")
     daemon.emit()
     wait_for(lambda: lab.live() == 3, "the jobs of the other destination")
     matches(lab.run("counts").stdout, r"(?m)^gone +3 ")
@@ -357,10 +357,10 @@ def a_start_finds_all_live_jobs_however_many(lab):
     result = lab.run("emit", "x", "--ndjson", "-c", lab.path("ingot.yaml"), given=b"1\n" * 7000)
     equal(result.stdout, "7000 events stored, 21000 jobs\n", result.stderr)
     daemon = lab.launch().ready()
-    matches(daemon.log(), "event=recovered live=21000\n")
+    wait_for(lambda: "event=recovered live=21000\n" in daemon.log(), "all of them")
     daemon.emit()
     daemon.terminate()
-    matches(daemon.log(), "event=ended .* live=21003\n")
+    matches(daemon.log(), "event=ended .* live=21003 ")
 
 
 @test
