@@ -1,10 +1,11 @@
 #!/bin/sh
 # The main job on real input, counted by the destinations themselves.
-# usage: demo.sh BUILD-FOLDER KEEP(0|1)
+# usage: demo.sh BUILD-FOLDER KEEP(0|1) [STORE]
 set -eu
 ingot=$(realpath "$1/ingot")
 sink=$(realpath "$1/tests/ingot-sink")
 keep=$2
+store=${3:-sqlite:demo.db}
 folder=$(mktemp -d "${TMPDIR:-/tmp}/ingot-demo.XXXXXX")
 pids=
 finish() {
@@ -33,7 +34,6 @@ start() {
 start healthy
 start flaky --fail-for 3 --fail-status 503
 cat >ingot.yaml <<YAML
-store: sqlite:demo.db
 listen: 127.0.0.1:0
 defaults: {schedule: "@every 500ms", retries: 20, backoff: 1.5}
 destinations:
@@ -41,7 +41,29 @@ destinations:
   flaky:   {kind: http, url: "http://127.0.0.1:$(cat flaky.port)/", addresses: any, events: ["*"]}
   archive: {kind: command, command: [/usr/bin/tee, -a, $folder/archive.ledger], events: [dpkg]}
 YAML
-export INGOT_STORE=sqlite:demo.db
+export INGOT_STORE="$store"
+
+# query SQL: one value of the store; in PostgreSQL the tables are in a schema
+case $store in
+sqlite:*)
+    query() { sqlite3 -readonly "${store#sqlite:}" "$1"; }
+    schema=
+    ;;
+postgres://* | postgresql://*)
+    command -v psql >/dev/null || { echo "the counting needs psql (package postgresql-client)" >&2; exit 1; }
+    query() { psql -XAtq -c "$1" "$store"; }
+    schema=ingot.
+    "$ingot" migrate up
+    ;;
+*)
+    echo "the demo can count in sqlite:PATH and postgres://… only" >&2
+    exit 2
+    ;;
+esac
+[ -z "$schema" ] || [ "$(query "SELECT count(*) FROM ${schema}events")" = 0 ] || {
+    echo "there are events in this store already: give the demo a database of its own" >&2
+    exit 1
+}
 
 "$ingot" serve 2>serve.log &
 daemon=$!
@@ -57,12 +79,11 @@ began=$(date +%s.%N)
 "$ingot" emit dpkg -s "$(uname -n)" --ndjson <events.ndjson
 
 # Progress: jobs that have ended of all, as the store tells it.
-query() { sqlite3 -readonly demo.db "$1"; }
 jobs=$((events * 3))
 ended=0
 deadline=$(($(date +%s) + 110))
 while [ "$ended" -lt "$jobs" ] && [ "$(date +%s)" -lt "$deadline" ]; do
-    ended=$(query 'SELECT count(*) FROM transitions WHERE state_after IN (4, 6)')
+    ended=$(query "SELECT count(*) FROM ${schema}transitions WHERE state_after IN (4, 6)")
     [ ! -t 2 ] || printf '\rdelivered %d of %d ' "$ended" "$jobs" >&2
     sleep 0.2
 done
@@ -82,12 +103,12 @@ echo "delivered, as counted by the destinations themselves:"
 echo "  healthy            $healthy"
 echo "  flaky              $flaky"
 echo "  archive            $archive"
-echo "attempts             $(query 'SELECT count(*) FROM transitions WHERE state_after = 3')"
-echo "jobs retried         $(query 'SELECT count(DISTINCT event_id || job) FROM transitions WHERE state_after = 3 AND attempt > 1')"
+echo "attempts             $(query "SELECT count(*) FROM ${schema}transitions WHERE state_after = 3")"
+echo "jobs retried         $(query "SELECT count(DISTINCT event_id || '/' || job) FROM ${schema}history WHERE state_after = 'executing' AND attempt > 1")"
 echo "time                 $took s, $(awk "BEGIN { printf \"%d\", $jobs / $took }") jobs/s to the last delivery"
 echo
 echo "the history of one retried job (ingot show):"
-"$ingot" show "$(query "SELECT event_id || '/' || job FROM history WHERE attempt = 2 AND state_after = 'succeeded' LIMIT 1")"
+"$ingot" show "$(query "SELECT event_id || '/' || job FROM ${schema}history WHERE attempt = 2 AND state_after = 'succeeded' LIMIT 1")"
 echo
 "$ingot" verify
 [ "$keep" = 0 ] || echo "kept in $folder"

@@ -303,8 +303,9 @@ struct ingot_options {
 const char *const *ingot_available_adapters(void);
 
 /**
- * Splits "sqlite:PATH" or "memory:" into from and connection, which point into
- * url and into a static name. INGOT_INVALID names what is known.
+ * Splits "sqlite:PATH", "postgres:CONNINFO" or "memory:" into from and
+ * connection, which point into url and into a static name; "postgres://…" is a
+ * connection whole. INGOT_INVALID names what is known.
  */
 enum ingot_status ingot_options_from_url(const char *url, struct ingot_options *ret_options,
                                          struct ingot_error *err);
@@ -445,7 +446,9 @@ enum ingot_commit_sending {
     INGOT_COMMIT_FIRST = 0,
     /**
      * sent before, and INGOT_UNKNOWN came of it: a row that is there already
-     * and is ours, by owner and contents, counts as stored (PROTOCOL 2.4)
+     * and is ours, by owner and contents, counts as stored (PROTOCOL 2.4); a
+     * claim only while nothing follows it in its chain, or it would be
+     * delivered a second time
      */
     INGOT_COMMIT_AGAIN = 1
 };
@@ -731,7 +734,7 @@ struct ingot_checkpoint {
     struct ingot_bytes body;
 };
 
-/** Stores checkpoints, durably, in a commit of their own; a body may have any size. */
+/** Stores checkpoints, at most one for each lane, durably, in a commit of their own; a body may have any size. */
 enum ingot_status ingot_store_add_checkpoints(struct ingot_store *store,
                                               const struct ingot_toolkit *toolkit,
                                               const struct ingot_checkpoint *checkpoints,

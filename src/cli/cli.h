@@ -40,6 +40,7 @@ int igt_verb_emit(const struct igt_cli *cli, int argc, char **argv);
 int igt_verb_find(const struct igt_cli *cli, int argc, char **argv);
 int igt_verb_show(const struct igt_cli *cli, int argc, char **argv);
 int igt_verb_counts(const struct igt_cli *cli, int argc, char **argv);
+int igt_verb_status(const struct igt_cli *cli, int argc, char **argv);
 int igt_verb_verify(const struct igt_cli *cli, int argc, char **argv);
 int igt_verb_migrate(const struct igt_cli *cli, int argc, char **argv);
 
@@ -128,6 +129,10 @@ enum ingot_status igt_cli_write_json(struct igt_buffer *buffer, struct ingot_err
 
 /* The same, and ends the line. */
 enum ingot_status igt_cli_write_json_line(struct igt_buffer *buffer, struct ingot_error *err);
+
+/* Appends an array of migrations, as the verbs that show them have it. */
+void igt_cli_encode_migrations(struct igt_buffer *line, const struct ingot_migration *migrations,
+                               size_t count);
 
 /* ---- tables ------------------------------------------------------------- */
 

@@ -83,17 +83,28 @@ static const struct verb verbs[] = {
      igt_verb_show},
     {"counts", "", "count jobs by destination and state", "example: ingot counts --json\n",
      igt_verb_counts},
+    {"status", "", "show how the store and its processes are",
+     "Who is at work, what their lanes are and which lanes nobody works, the\n"
+     "schema, the settings on which the promise rests, the lists of what is\n"
+     "live. Processes are working, ended, or silent for longer than their\n"
+     "lease; they are shown for an hour.\n"
+     "\n"
+     "example: ingot status --json\n",
+     igt_verb_status},
     {"verify", "", "read the whole store and check what it promises",
      "Ends with 1 if a promise is broken.\n"
      "\n"
      "example: ingot verify --store sqlite:/var/lib/ingot/ingot.db\n",
      igt_verb_verify},
-    {"migrate", "[up | status | down --yes]", "bring the store's schema up to date",
-     "  up      run what has not run yet; the default\n"
-     "  status  list the migrations\n"
-     "  down    take back the newest one, and lose all that it made room for\n"
+    {"migrate", "[up | status | down --yes | accept-restore]",
+     "bring the store's schema up to date",
+     "  up              run what has not run yet; the default\n"
+     "  status          list the migrations\n"
+     "  down            take back the newest one, and lose all that it made room for\n"
+     "  accept-restore  go on with a store that was restored or copied; nothing is\n"
+     "                  lost, but stop every process that works on it first\n"
      "\n"
-     "  --yes   for down: yes, lose it\n"
+     "  --yes           for down: yes, lose it\n"
      "\n"
      "example: ingot migrate status\n",
      igt_verb_migrate},
@@ -125,7 +136,7 @@ static void print_help(FILE *file)
 {
     fprintf(file, "usage: ingot [--store URL] [--json] VERB ...\n\n");
     for (size_t i = 0; i < VERB_COUNT; i++)
-        fprintf(file, "  %-8s %s\n", verbs[i].name, verbs[i].summary);
+        fprintf(file, "  %-9s %s\n", verbs[i].name, verbs[i].summary);
     fprintf(file, "\nfor all verbs:\n"
                   "  --store URL  sqlite:PATH, postgres://… or memory:; else $INGOT_STORE,\n"
                   "               else $POSTGRES_STORE_URL, else sqlite:ingot.db\n"

@@ -1,4 +1,7 @@
-/* ingot migrate: which migrations ran in a store, running those that did not, taking back the newest. */
+/*
+ * ingot migrate: which migrations ran in a store, running those that did not,
+ * taking back the newest; and accepting a store that was restored.
+ */
 #include "cli.h"
 
 #include <getopt.h>
@@ -20,7 +23,9 @@ static const char *const state_names[] = {
     [INGOT_MIGRATION_AHEAD] = "ahead",
 };
 
-enum action { ACTION_UP, ACTION_STATUS, ACTION_DOWN };
+enum action { ACTION_UP, ACTION_STATUS, ACTION_DOWN, ACTION_ACCEPT_RESTORE };
+
+static const char *const words[] = {"up", "status", "down", "accept-restore"};
 
 /* A store whose schema is looked after, and its migrations. */
 struct schema {
@@ -46,21 +51,29 @@ static enum ingot_status write_table(const struct schema *schema, struct ingot_e
     return status;
 }
 
+void igt_cli_encode_migrations(struct igt_buffer *line, const struct ingot_migration *migrations,
+                               size_t count)
+{
+    igt_buffer_add_text(line, "[");
+    for (size_t i = 0; i < count; i++) {
+        const struct ingot_migration *migration = &migrations[i];
+        igt_buffer_add_format(line, "%s{\"version\":%llu,\"name\":", i ? "," : "",
+                              (unsigned long long)migration->version);
+        igt_buffer_add_json_string(line, ingot_bytes_of(migration->name));
+        igt_buffer_add_format(line,
+                              ",\"state\":\"%s\",\"applied_at\":", state_names[migration->state]);
+        igt_buffer_add_json_time(line, migration->applied_us);
+        igt_buffer_add_text(line, "}");
+    }
+    igt_buffer_add_text(line, "]");
+}
+
 static enum ingot_status write_json(const struct schema *schema, struct ingot_error *err)
 {
     struct igt_buffer line = {0};
-    igt_buffer_add_text(&line, "{\"migrations\":[");
-    for (size_t i = 0; i < schema->count; i++) {
-        const struct ingot_migration *migration = &schema->migrations[i];
-        igt_buffer_add_format(&line, "%s{\"version\":%llu,\"name\":", i ? "," : "",
-                              (unsigned long long)migration->version);
-        igt_buffer_add_json_string(&line, ingot_bytes_of(migration->name));
-        igt_buffer_add_format(&line,
-                              ",\"state\":\"%s\",\"applied_at\":", state_names[migration->state]);
-        igt_buffer_add_json_time(&line, migration->applied_us);
-        igt_buffer_add_text(&line, "}");
-    }
-    igt_buffer_add_text(&line, "]}");
+    igt_buffer_add_text(&line, "{\"migrations\":");
+    igt_cli_encode_migrations(&line, schema->migrations, schema->count);
+    igt_buffer_add_text(&line, "}");
     enum ingot_status status = igt_cli_write_json_line(&line, err);
     igt_buffer_fini(&line);
     return status;
@@ -107,6 +120,55 @@ static enum ingot_status go_down(struct schema *schema, struct ingot_error *err)
     return INGOT_OK;
 }
 
+/* A store that was restored refuses to be opened, and so does one of another schema. */
+static enum ingot_status try_store(struct ingot_options options, struct ingot_error *err)
+{
+    struct ingot_store *store = NULL;
+    options.mode = INGOT_MODE_READ;
+    enum ingot_status status = ingot_store_open(&options, NULL, &store, err);
+    ingot_store_close(store);
+    return status;
+}
+
+/* Whether the store is there, and every migration has run as it is known here. */
+static int is_current(struct schema *schema, struct ingot_options options)
+{
+    options.mode = INGOT_MODE_READ;
+    enum ingot_status status = ingot_store_open_for_migration(&options, NULL, &schema->store, NULL);
+    if (!status)
+        status = read_migrations(schema, NULL);
+    ingot_store_close(schema->store);
+    schema->store = NULL;
+    for (size_t i = 0; i < schema->count && !status; i++)
+        if (schema->migrations[i].state != INGOT_MIGRATION_APPLIED)
+            return 0;
+    return !status;
+}
+
+/* What else keeps a store from being opened cannot be accepted: it is told. */
+static enum ingot_status accept_restore(struct schema *schema, struct ingot_options options,
+                                        struct ingot_error *err)
+{
+    enum ingot_status refused = try_store(options, err), status = INGOT_OK;
+    if (refused && !is_current(schema, options))
+        return refused;
+    if (refused) {
+        struct ingot_options writing = options;
+        status = ingot_store_open_for_migration(&writing, NULL, &schema->store, err);
+        if (!status)
+            status = ingot_store_accept_restore(schema->store, NULL, err);
+        if (!status)
+            status = try_store(options, err);
+    }
+    if (!status && schema->form == IGT_FORM_JSON)
+        printf("{\"accepted\":%s}\n", refused ? "true" : "false");
+    else if (!status)
+        puts(refused
+                 ? "accepted: the store lives on here; who starts next reads the whole of it, once"
+                 : "nothing to do: the store is not known to have been restored or copied");
+    return status;
+}
+
 static enum ingot_status act(struct schema *schema, enum action action, struct ingot_error *err)
 {
     enum ingot_status status = read_migrations(schema, err);
@@ -136,9 +198,14 @@ static int run(const struct igt_cli *cli, enum action action)
     }
     schema->form = cli->form;
     options.mode = action == ACTION_STATUS ? INGOT_MODE_READ : INGOT_MODE_WRITE;
-    enum ingot_status status = ingot_store_open_for_migration(&options, NULL, &schema->store, &err);
-    if (!status)
-        status = act(schema, action, &err);
+    enum ingot_status status;
+    if (action == ACTION_ACCEPT_RESTORE) {
+        status = accept_restore(schema, options, &err);
+    } else {
+        status = ingot_store_open_for_migration(&options, NULL, &schema->store, &err);
+        if (!status)
+            status = act(schema, action, &err);
+    }
     ingot_store_close(schema->store);
     free(schema);
     return status ? igt_cli_fail(&err) : IGT_EXIT_DONE;
@@ -147,7 +214,6 @@ static int run(const struct igt_cli *cli, enum action action)
 int igt_verb_migrate(const struct igt_cli *cli, int argc, char **argv)
 {
     static const struct option options[] = {{"yes", no_argument, NULL, 'y'}, {0}};
-    static const char *const words[] = {"up", "status", "down"};
     enum action action = ACTION_UP;
     int option, sure = 0;
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -156,9 +222,9 @@ int igt_verb_migrate(const struct igt_cli *cli, int argc, char **argv)
         sure = 1;
     }
     if (optind < argc) {
-        while (action <= ACTION_DOWN && strcmp(words[action], argv[optind]) != 0)
+        while (action <= ACTION_ACCEPT_RESTORE && strcmp(words[action], argv[optind]) != 0)
             action++;
-        if (action > ACTION_DOWN || optind + 1 < argc)
+        if (action > ACTION_ACCEPT_RESTORE || optind + 1 < argc)
             return igt_cli_usage("migrate");
     }
     if (action == ACTION_DOWN && !sure) {

@@ -42,8 +42,9 @@ static void describe(struct igt_pulse *pulse, const char *state, struct igt_buff
     static const char *const roles[] = {[IGT_ROLE_BOTH] = "serve",
                                         [IGT_ROLE_GATEWAY] = "gateway",
                                         [IGT_ROLE_SCHEDULER] = "scheduler"};
-    igt_buffer_add_format(about, "{\"state\":\"%s\",\"role\":\"%s\",\"version\":\"%s\"", state,
-                          roles[pulse->config.role], INGOT_VERSION);
+    igt_buffer_add_format(
+        about, "{\"state\":\"%s\",\"role\":\"%s\",\"version\":\"%s\",\"lease_ms\":%lld", state,
+        roles[pulse->config.role], INGOT_VERSION, (long long)(pulse->config.lease_us / 1000));
     pulse->config.describe(pulse->config.context, about);
     igt_buffer_add_text(about, "}");
 }

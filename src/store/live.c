@@ -118,6 +118,8 @@ static enum ingot_status take_list(struct gathering *gathering,
 {
     const ingot_ksuid *ids;
     size_t count, i = 0;
+    if (!checkpoint->cursor.data) /* would be followed from now on, and what came since be missed */
+        return ingot_error_set(err, INGOT_CORRUPT, "store: a checkpoint has no cursor");
     enum ingot_status status = igt_checkpoint_decode(checkpoint->body, &ids, &count, err);
     if (status)
         return status;

@@ -7,13 +7,14 @@
 
 extern const struct ingot_adapter ingot_adapter_sqlite;
 extern const struct ingot_adapter ingot_adapter_memory;
+extern const struct ingot_adapter ingot_adapter_postgres;
 
-static const struct ingot_adapter *const built_in[] = {&ingot_adapter_sqlite,
-                                                       &ingot_adapter_memory};
+static const struct ingot_adapter *const built_in[] = {&ingot_adapter_sqlite, &ingot_adapter_memory,
+                                                       &ingot_adapter_postgres};
 
 const char *const *ingot_available_adapters(void)
 {
-    static const char *const names[] = {"sqlite", "memory", NULL};
+    static const char *const names[] = {"sqlite", "memory", "postgres", NULL};
     return names;
 }
 
@@ -45,20 +46,36 @@ const struct ingot_adapter *igt_registry_find(const struct ingot_options *option
     return options->adapter_dir ? load(options->adapter_dir, options->from) : NULL;
 }
 
+/* Whether a URL is one of those that libpq reads itself, whole. */
+static int is_postgres_url(const char *url)
+{
+    return strncmp(url, "postgres://", strlen("postgres://")) == 0 ||
+           strncmp(url, "postgresql://", strlen("postgresql://")) == 0;
+}
+
 enum ingot_status ingot_options_from_url(const char *url, struct ingot_options *ret_options,
                                          struct ingot_error *err)
 {
-    for (size_t i = 0; i < sizeof built_in / sizeof built_in[0]; i++) {
+    struct ingot_options options = INGOT_OPTIONS_INIT;
+    if (is_postgres_url(url)) {
+        options.from = ingot_adapter_postgres.name;
+        options.connection = url;
+    }
+    for (size_t i = 0; i < sizeof built_in / sizeof built_in[0] && !options.from; i++) {
         size_t len = strlen(built_in[i]->name);
-        if (strncmp(url, built_in[i]->name, len) != 0 || url[len] != ':')
-            continue;
-        *ret_options = (struct ingot_options)INGOT_OPTIONS_INIT;
-        ret_options->from = built_in[i]->name;
-        ret_options->connection = url + len + 1;
+        if (strncmp(url, built_in[i]->name, len) == 0 && url[len] == ':') {
+            options.from = built_in[i]->name;
+            options.connection = url + len + 1;
+        }
+    }
+    if (options.from) {
+        *ret_options = options;
         return INGOT_OK;
     }
     /* The URL may hold a password, so no more of it than its scheme is shown. */
-    return ingot_error_set(
-        err, INGOT_INVALID, "store: unknown kind of store \"%.*s\"; write sqlite:PATH or memory:",
-        (int)strnlen(url, strcspn(url, ":/") < 32 ? strcspn(url, ":/") : 32), url);
+    return ingot_error_set(err, INGOT_INVALID,
+                           "store: unknown kind of store \"%.*s\"; write sqlite:PATH, "
+                           "postgres://USER@HOST/DATABASE or memory:",
+                           (int)strnlen(url, strcspn(url, ":/") < 32 ? strcspn(url, ":/") : 32),
+                           url);
 }

@@ -42,6 +42,42 @@ static const char *check_row(const struct ingot_commit *commit, size_t index)
     return NULL;
 }
 
+/* The newest transition of a job in a page, or NULL. */
+static const struct ingot_transition *find_latest(const struct ingot_page *page,
+                                                  const struct ingot_transition *row)
+{
+    for (size_t i = 0; i < page->event_count; i++)
+        if (ingot_ksuid_compare(&page->events[i].id, &row->event_id) == 0)
+            return row->job < page->events[i].job_count ? &page->events[i].jobs[row->job].latest
+                                                        : NULL;
+    return NULL;
+}
+
+/*
+ * Of a commit that was sent again a claim that is found stored may be an old one
+ * of ours, which a stale sighting made us repeat, and that was delivered long
+ * ago. It is ours to deliver only while it is the newest of its chain.
+ */
+static enum ingot_status drop_old_claims(struct ingot_store *store,
+                                         const struct ingot_toolkit *toolkit,
+                                         struct ingot_commit *commit, struct ingot_error *err)
+{
+    enum ingot_status status = INGOT_OK;
+    for (size_t i = 0; i < commit->transition_count && !status; i++) {
+        struct ingot_commit_transition *given = &commit->transitions[i];
+        struct ingot_page *page = NULL;
+        if (given->verdict != INGOT_STORED || given->row.state_after != INGOT_STATE_EXECUTING)
+            continue;
+        status = ingot_store_events(store, toolkit, &given->row.event_id, 1, INGOT_DETAIL_ROUTING,
+                                    &page, err);
+        const struct ingot_transition *latest = status ? NULL : find_latest(page, &given->row);
+        if (!status && (!latest || latest->seq != given->row.seq))
+            given->verdict = INGOT_LOST;
+        ingot_page_destroy(page);
+    }
+    return status == INGOT_RETRY ? INGOT_UNKNOWN : status; /* it is stored; how, is not known yet */
+}
+
 enum ingot_status ingot_store_commit(struct ingot_store *store, const struct ingot_toolkit *toolkit,
                                      struct ingot_commit *commit, struct ingot_error *err)
 {
@@ -60,6 +96,8 @@ enum ingot_status ingot_store_commit(struct ingot_store *store, const struct ing
     pthread_mutex_lock(&store->lock);
     enum ingot_status status = store->adapter->commit(store->handle, &full, commit, err);
     pthread_mutex_unlock(&store->lock);
+    if (!status && commit->sending == INGOT_COMMIT_AGAIN)
+        status = drop_old_claims(store, toolkit, commit, err);
     return status;
 }
 

@@ -44,11 +44,14 @@ void fixture_assert_now(const struct fixture *fixture, int64_t time_us)
 /* ---- the server --------------------------------------------------------- */
 
 /*
- * PG* in the environment say where it is and who we are: a superuser. Each test
- * gets a copy of a database that was migrated once.
+ * PG* in the environment say where it is and who we are: a superuser. A program
+ * makes one database, which is emptied after each test: to make another takes
+ * seconds, for its hundreds of files. Tests that change what cannot be emptied
+ * get a copy each.
  */
 static PGconn *server; /* to its database "postgres" */
-static char template[40];
+static char database[40];
+static enum { SHARED, OWN } databases = SHARED;
 
 /* Runs SQL; what it gives first goes to answer, if there is room. 0, or what went wrong was printed. */
 static int run(PGconn *connection, const char *sql, char *answer, size_t size)
@@ -77,9 +80,9 @@ __attribute__((format(printf, 1, 2))) static int run_on_server(const char *forma
     return run(server, sql, NULL, 0);
 }
 
-static void drop_template(void)
+static void drop_database(void)
 {
-    run_on_server("DROP DATABASE IF EXISTS %s WITH (FORCE)", template);
+    run_on_server("DROP DATABASE IF EXISTS %s WITH (FORCE)", database);
     PQfinish(server);
 }
 
@@ -93,8 +96,8 @@ static void insist(int condition, const char *what, const char *why)
     exit(2);
 }
 
-/* The roles belong to the whole server, so that programs make their templates one by one. */
-static void make_template(void)
+/* The roles belong to the whole server, so that programs make their databases one by one. */
+static void make_database(void)
 {
     char url[80];
     struct ingot_options options;
@@ -103,14 +106,14 @@ static void make_template(void)
     const char *password = getenv("PGPASSWORD");
     char *quoted =
         PQescapeLiteral(server, password ? password : "", password ? strlen(password) : 0);
-    snprintf(template, sizeof template, "ingot_template_%d", (int)getpid());
-    snprintf(url, sizeof url, "postgres:///%s", template);
+    snprintf(database, sizeof database, "ingot_test_%d", (int)getpid());
+    snprintf(url, sizeof url, "postgres:///%s", database);
     run_on_server("SELECT pg_advisory_lock(20261124)");
-    insist(run_on_server("CREATE DATABASE %s", template) == 0, template, "could not be created");
-    atexit(drop_template);
+    insist(run_on_server("CREATE DATABASE %s", database) == 0, database, "could not be created");
+    atexit(drop_database);
     insist(ingot_options_from_url(url, &options, &err) == INGOT_OK &&
                ingot_store_open(&options, NULL, &store, &err) == INGOT_OK,
-           template, err.message);
+           database, err.message);
     ingot_store_close(store);
     insist(run_on_server("DO $$ BEGIN IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = '" WRITER
                          "') THEN CREATE ROLE " WRITER " LOGIN PASSWORD %s; END IF; END $$;"
@@ -129,7 +132,12 @@ void fixture_use(const char *name)
     insist(getenv("PGHOST") != NULL, "postgres", "PGHOST is not set");
     server = PQconnectdb("dbname=postgres options='-c client_min_messages=warning'");
     insist(PQstatus(server) == CONNECTION_OK, "postgres", PQerrorMessage(server));
-    make_template();
+    make_database();
+}
+
+void fixture_use_own_databases(void)
+{
+    databases = OWN;
 }
 
 static PGconn *connect_to(const struct fixture *fixture)
@@ -178,13 +186,15 @@ int fixture_set_up(void **state)
     fixture->begun_us = real_now_us();
     fixture->now_us = NOON_US;
     if (!fixture_has_clock()) {
-        static unsigned number;
         fixture->now_us = fixture->begun_us / SECOND_US * SECOND_US;
-        snprintf(fixture->database, sizeof fixture->database, "ingot_test_%d_%u", (int)getpid(),
-                 number++);
+        static unsigned number;
+        snprintf(fixture->database, sizeof fixture->database, "%s", database);
+        if (databases == OWN) {
+            snprintf(fixture->database, sizeof fixture->database, "%s_%u", database, number++);
+            if (run_on_server("CREATE DATABASE %s TEMPLATE %s", fixture->database, database))
+                return -1;
+        }
         snprintf(fixture->url, sizeof fixture->url, "postgres://" WRITER "@/%s", fixture->database);
-        if (run_on_server("CREATE DATABASE %s TEMPLATE %s", fixture->database, template))
-            return -1;
     } else if (fixture_is_durable()) {
         snprintf(fixture->url, sizeof fixture->url, "%s:%s", kind, fixture->path);
     } else {
@@ -209,12 +219,27 @@ static int remove_one(const char *path, const struct stat *file, int type, struc
     return remove(path);
 }
 
+/* As a superuser, past the triggers. */
+static void empty_database(const struct fixture *fixture)
+{
+    PGconn *connection = connect_to(fixture);
+    run(connection,
+        "SET session_replication_role = replica;"
+        "DELETE FROM events; DELETE FROM added_jobs; DELETE FROM transitions;"
+        "DELETE FROM retirements; DELETE FROM notices; DELETE FROM heartbeats;"
+        "DELETE FROM checkpoints; DELETE FROM routes;",
+        NULL, 0);
+    PQfinish(connection);
+}
+
 int fixture_tear_down(void **state)
 {
     struct fixture *fixture = *state;
     ingot_store_close(fixture->store);
-    if (fixture->database[0])
+    if (fixture->database[0] && databases == OWN)
         run_on_server("DROP DATABASE %s WITH (FORCE)", fixture->database);
+    else if (fixture->database[0])
+        empty_database(fixture);
     nftw(fixture->folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
     free(fixture);
     return 0;

@@ -40,6 +40,9 @@ struct fixture {
  */
 void fixture_use(const char *kind);
 
+/* For tests on postgres that change what belongs to the database: each gets one of its own. */
+void fixture_use_own_databases(void);
+
 /* Whether it outlives its handle. */
 int fixture_is_durable(void);
 

@@ -1037,13 +1037,9 @@ static void the_newest_checkpoint_before_an_instant_is_found_for_the_lanes_asked
 static void checkpoints_of_one_instant_are_taken_one_after_the_other(void **state)
 {
     struct fixture *fixture = *state;
-    struct ingot_checkpoint twice[2] = {
-        {.lane = 9, .cursor = ingot_bytes_of("c"), .body = ingot_bytes_of("older")},
-        {.lane = 9, .cursor = ingot_bytes_of("c"), .body = ingot_bytes_of("newer")},
-    };
     int64_t newest = 0, newer = 0, older = 0;
-    assert_int_equal(ingot_store_add_checkpoints(fixture->store, &fixture->toolkit, twice, 2, NULL),
-                     INGOT_OK);
+    add_checkpoint(fixture, 9, "older");
+    add_checkpoint(fixture, 9, "newer");
     add_checkpoint(fixture, 9, "newest");
     assert_string_equal(body_of(fixture, 9, INT64_MAX, &newest), "newest");
     assert_string_equal(body_of(fixture, 9, newest, &newer), "newer");

@@ -571,6 +571,29 @@ static void a_cursor_that_is_none_is_not_used(void **state)
     }
 }
 
+static enum ingot_status drop_cursors(void *handle, const struct ingot_toolkit *toolkit,
+                                      const struct ingot_lanes *lanes, int64_t before_us,
+                                      struct ingot_page *page,
+                                      struct ingot_checkpoint **ret_checkpoints, size_t *ret_count,
+                                      struct ingot_error *err)
+{
+    enum ingot_status status = inner->checkpoints(handle, toolkit, lanes, before_us, page,
+                                                  ret_checkpoints, ret_count, err);
+    for (size_t i = 0; !status && i < *ret_count; i++)
+        (*ret_checkpoints)[i].cursor = (struct ingot_bytes){NULL, 0};
+    return status;
+}
+
+static void a_checkpoint_without_a_cursor_is_not_used(void **state)
+{
+    struct fixture *fixture = *state;
+    take_all_checkpoints(fixture, WELL);
+    fixture_put_one(fixture, "crm");
+    watched.checkpoints = drop_cursors;
+    assert_int_equal(check_all_live(fixture), 1);
+    assert_int_equal(work.finds, 1);
+}
+
 static void only_the_lanes_that_are_wanted_are_shown(void **state)
 {
     struct fixture *fixture = *state;
@@ -1298,6 +1321,7 @@ int main(int argc, char **argv)
         TEST(checkpoints_that_the_adapter_cannot_read_stop_nobody_but_a_lost_connection_does),
         TEST(a_checkpoint_of_another_life_of_the_store_is_not_used),
         TEST(a_cursor_that_is_none_is_not_used),
+        TEST(a_checkpoint_without_a_cursor_is_not_used),
         TEST(only_the_lanes_that_are_wanted_are_shown),
         TEST(each_lane_is_followed_from_the_cursor_of_its_own_checkpoint),
         TEST(who_is_shown_live_jobs_may_stop),

@@ -67,8 +67,8 @@ static const char sqlite_unlock[] =
     "PRAGMA ignore_check_constraints = ON;";
 static const char postgres_unlock[] =
     "SET session_replication_role = replica;"
-    "ALTER TABLE events DROP CONSTRAINT events_pkey;"
-    "ALTER TABLE transitions DROP CONSTRAINT transitions_attempt_check;";
+    "ALTER TABLE events DROP CONSTRAINT IF EXISTS events_pkey;"
+    "ALTER TABLE transitions DROP CONSTRAINT IF EXISTS transitions_attempt_check;";
 
 /* Breaks a good store by SQL and expects these violations, as invariant, job and seq. */
 static void expect_either(struct fixture *fixture, const char *sqlite, const char *postgres,

@@ -418,6 +418,38 @@ static void the_outcome_of_a_zombie_is_not_stored_nor_what_hangs_on_it(void **st
     close_bench(&bench);
 }
 
+static void the_verdict_of_what_hung_on_a_lost_row_changes_nothing_when_it_comes_late(void **state)
+{
+    struct igt_policy policy = steady();
+    struct igt_plan plans[] = {world_plan("a", &policy, 1)};
+    struct bench bench;
+    (void)state;
+    open_bench(&bench, plans, 1);
+    ingot_ksuid id = emit(&bench, one, 1);
+    turn(&bench);
+    const ingot_ksuid rival = rival_claims(&bench, &id);
+    write_row(&bench, &id, &rival, INGOT_STATE_AWAITING, BEGIN_US);
+    const struct igt_map_key key = {id, 0};
+    igt_scheduler_report(bench.scheduler, &key, IGT_REPORT_FAILED, INGOT_NO_TIME, nothing,
+                         bench.world.now_us, &bench.rows);
+    assert_int_equal(bench.rows.count, 2);
+    const struct ingot_transition fact = bench.rows.rows[0].row;
+    const struct ingot_transition decision = bench.rows.rows[1].row;
+    bench.rows.count = 0;
+    igt_scheduler_verdict(bench.scheduler, &fact, INGOT_LOST, bench.world.now_us, &bench.rows);
+    answer_reads(&bench);
+    igt_scheduler_plan(bench.scheduler, bench.world.now_us, &bench.rows);
+    assert_int_equal(bench.rows.count, 1);
+    igt_scheduler_verdict(bench.scheduler, &decision, INGOT_LOST, bench.world.now_us, &bench.rows);
+    bench.running_count = 0;
+    turn(&bench);
+    assert_int_equal(bench.read_count, 1);
+    assert_int_equal(bench.running_count, 1);
+    finish(&bench, 0, IGT_REPORT_SUCCEEDED, INGOT_NO_TIME);
+    assert_true(igt_scheduler_is_idle(bench.scheduler));
+    close_bench(&bench);
+}
+
 static void row_4_a_job_whose_owner_died_on_its_last_attempt_is_discarded(void **state)
 {
     struct igt_policy policy = steady();
@@ -785,14 +817,14 @@ static void a_claim_is_taken_over_when_its_owner_is_known_to_be_dead_and_not_bef
         ingot_ksuid id = world_emit(&bench.world, one, 1, INGOT_NO_TIME);
         bench.world.now_us = BEGIN_US + cases[i].claimed_us;
         const ingot_ksuid rival = rival_claims(&bench, &id);
-        struct igt_peer peers[5]; /* in no order; the others are the opposite of what he is */
+        struct igt_peer peers[5]; /* descending; the others are the opposite of what he is */
         for (size_t j = 0; j < 5; j++) {
             peers[j].owner = world_id(&bench.world);
-            peers[j].owner.bytes[0] = (uint8_t)(peers[j].owner.bytes[0] + (j * 3 + 2) % 5 - 2);
+            peers[j].owner.bytes[0] = (uint8_t)(peers[j].owner.bytes[0] - j);
             peers[j].state = cases[i].owner == ENDED ? IGT_PEER_LIVING : IGT_PEER_ENDED;
         }
         if (cases[i].owner != UNKNOWN)
-            peers[1] = (struct igt_peer){rival, cases[i].owner == ENDED ? IGT_PEER_ENDED
+            peers[0] = (struct igt_peer){rival, cases[i].owner == ENDED ? IGT_PEER_ENDED
                                                                         : IGT_PEER_LIVING};
         bench.world.now_us = BEGIN_US + 9 * LEASE;
         if (cases[i].judged_us != INGOT_NO_TIME)
@@ -1109,7 +1141,12 @@ static void the_sweep_has_read_again_what_nobody_showed_unless_it_is_under_way_o
     assert_int_equal(bench.running_count, 1);
     write_row(&bench, &foreign, &rival, INGOT_STATE_SUCCEEDED, INGOT_NO_TIME);
     write_row(&bench, &waits, &(ingot_ksuid){{0}}, INGOT_STATE_DISCARDED, INGOT_NO_TIME);
+    ingot_ksuid runs = bench.running[0].event_id;
+    rival_claims(&bench, &runs);
     igt_scheduler_sweep_begin(bench.scheduler);
+    sweep_show(&bench, &runs); /* it was taken over, but here it runs on */
+    assert_int_equal(igt_scheduler_numbers(bench.scheduler).running, 1);
+    assert_int_equal(live(&bench), 3);
     ingot_ksuid fresh = emit(&bench, one, 1);
     sweep_end(&bench);
     assert_int_equal(bench.read_count, 2);
@@ -1311,6 +1348,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_pause_of_ten_years_is_clamped),
         cmocka_unit_test(a_claim_that_lost_is_mended_from_the_chain),
         cmocka_unit_test(the_outcome_of_a_zombie_is_not_stored_nor_what_hangs_on_it),
+        cmocka_unit_test(the_verdict_of_what_hung_on_a_lost_row_changes_nothing_when_it_comes_late),
         cmocka_unit_test(row_4_a_job_whose_owner_died_on_its_last_attempt_is_discarded),
         cmocka_unit_test(a_stopped_scheduler_claims_nothing_and_gives_back_what_was_under_way),
         cmocka_unit_test(row_78_an_event_has_its_own_policy_and_else_the_destinations),

@@ -15,7 +15,8 @@ import time
 import harness
 from harness import check, equal, ksuid, matches, test, wait_for
 
-VERBS = ["serve", "emit", "find", "show", "counts", "verify", "migrate", "help"]
+VERBS = ["serve", "gateway", "scheduler", "emit", "find", "show", "counts", "status", "verify",
+         "migrate", "help"]
 DESTINATIONS = {
     "bad": {"kind": "command", "command": ["/bin/false"], "events": ["a"], "retries": "none"},
     "late": {"kind": "command", "command": ["/bin/true"], "schedule": "@every 9h",
@@ -93,6 +94,7 @@ def wrong_arguments_end_with_2_and_say_what_is_wrong(lab):
         (["show"], "usage: ingot show"), (["show", "a", "b"], "usage"), (["counts", "x"], "usage"),
         (["verify", "--frobnicate"], "usage"), (["emit", "--frobnicate"], "usage"),
         (["migrate", "sideways"], "usage"), (["migrate", "down"], "--yes"),
+        (["migrate", "accept-restore", "x"], "usage"), (["status", "x"], "usage: ingot status"),
         (["emit"], "usage: ingot emit"), (["emit", "a", "b"], "usage"), (["help", "fnd"], "find"),
         (["serve", "x"], "usage: ingot serve"),
     ]
@@ -128,6 +130,8 @@ ok 0 0 0 2 0 0 2
         ("verify",): "verified 2 events, 5 jobs, 6 transitions in SECONDS s: 0 violations,"
                      " 2 live jobs\n",
         ("migrate",): "nothing to do: 2 migrations have run\n",
+        ("migrate", "accept-restore"): "nothing to do: the store is not known to have been"
+                                       " restored or copied\n",
         ("migrate", "status"): "VERSION NAME STATE SINCE\nVERSION store applied TIME\n"
                                "VERSION presence applied TIME\n",
     }
@@ -196,6 +200,8 @@ def json_is_valid_for_every_verb_and_tells_the_same(lab):
         migrations = json.loads(lab.run("migrate", action, "--json").stdout)["migrations"]
         equal([(migration["name"], migration["state"]) for migration in migrations],
               [("store", "applied"), ("presence", "applied")])
+    accepted = json.loads(lab.run("migrate", "accept-restore", "--json").stdout)
+    equal(accepted, {"accepted": False})
     (line,) = lab.run("emit", "a", "--json").stdout.splitlines()
     equal((json.loads(line)["status"], json.loads(line)["jobs"]), ("stored", 3))
 
@@ -384,10 +390,76 @@ def emit_waits_for_another_process_to_give_the_store_back(lab):
     equal(waiting.returncode, 0)
 
 
+# ---- status --------------------------------------------------------------------------------------
+
+
+@test
+def status_shows_schema_settings_and_who_holds_the_store(lab):
+    daemon = lab.daemon(DESTINATIONS)
+    for address, holder in ((daemon.address, {"pid": daemon.pid, "address": daemon.address}),
+                            (None, None)):
+        if not holder:
+            daemon.terminate()
+        result = lab.run("status")
+        equal((result.returncode, result.stderr), (0, ""))
+        matches(result.stdout, r"\Astore +sqlite\nschema +2 migrations have run\n")
+        held = f"process {daemon.pid} at {address}" if holder else "nobody"
+        matches(result.stdout, rf"(?m)^held by +{held}$")
+        matches(result.stdout, r"(?m)^SETTING +VALUE\n(?s:.*)^synchronous +full$")
+        check("PROCESS" not in result.stdout, result.stdout)
+        result = lab.run("status", "--json")
+        equal((result.returncode, result.stderr), (0, ""))
+        shown = json.loads(result.stdout)
+        equal((shown["store"], shown["holder"]), ("sqlite", holder))
+        equal((shown["settings"]["journal_mode"], shown["settings"]["path"]), ("wal", lab.store))
+        equal([migration["state"] for migration in shown["migrations"]], ["applied"] * 2)
+        equal((shown["processes"], shown["idle_lanes"]), (None, None))
+
+
+@test
+def status_sums_up_the_newest_complete_checkpoint_of_each_lane(lab):
+    emitted(lab)
+    matches(lab.run("status").stdout, r"(?m)^checkpoints +none\b")
+    equal(json.loads(lab.run("status", "--json").stdout)["checkpoints"],
+          {"lanes": 0, "bytes": 0, "newest_at": None, "oldest_at": None})
+    now = int(time.time())
+    for age_s, lane, part, parts, body in ((90, 3, 0, 1, "new"), (9000, 3, 0, 1, "older"),
+                                           (7230, 200, 0, 2, "two"), (7230, 200, 1, 2, "parts"),
+                                           (5, 201, 0, 2, "not whole")):
+        plant(lab, "INSERT INTO checkpoints VALUES (?, ?, ?, ?, 'cursor', ?)",
+              (now - age_s) * 1000000, lane, part, parts, body.encode())
+    matches(lab.run("status").stdout,
+            r"(?m)^checkpoints +2 lanes, 11 bytes, the newest \d+ s old, the oldest 2 h$")
+    shown = json.loads(lab.run("status", "--json").stdout)["checkpoints"]
+    equal((shown["lanes"], shown["bytes"]), (2, 11))
+    for key, age_s in (("newest_at", 90), ("oldest_at", 7230)):
+        wanted = time.strftime("%Y-%m-%dT%H:%M:%S.000000Z", time.gmtime(now - age_s))
+        equal(shown[key], wanted, key)
+
+
+@test
+def status_escapes_what_a_lock_file_says(lab):
+    emitted(lab)
+    with open(lab.store + "-lock", "r+", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock.write("77 \x1b[2J\u202eowned\n")
+        lock.truncate()
+        lock.flush()
+        for locale in ("C.UTF-8", "C"):
+            result = lab.run("status", env=lab.environment(LC_ALL=locale))
+            equal(result.returncode, 0, result.stderr)
+            matches(result.stdout, r"(?m)^held by +process 77 at \\x1b\[2J\\x")
+            result = lab.run("status", "--json", env=lab.environment(LC_ALL=locale))
+            check(not DANGEROUS.search(result.stdout.rstrip("\n")), repr(result.stdout))
+            equal(json.loads(result.stdout)["holder"],
+                  {"pid": 77, "address": "\x1b[2J\u202eowned"})
+
+
 # ---- stores that are not as they should be -------------------------------------------------------
 
 
-READERS = [["find"], ["show", ksuid()], ["counts"], ["verify"], ["migrate", "status"]]
+READERS = [["find"], ["show", ksuid()], ["counts"], ["status"], ["verify"], ["migrate", "status"],
+           ["migrate", "accept-restore"]]
 WRITERS = [["migrate"], ["serve"], ["emit", "a", "-c", "ingot.yaml"]]
 
 
@@ -435,8 +507,17 @@ def a_store_of_a_newer_schema_is_refused(lab):
     emitted(lab)
     plant(lab, "INSERT INTO migrations (version, name, direction, up_sha256, created_at)"
                " VALUES (99991231235959, 'future', 'up', ?, 0)", "0" * 64)
-    verbs = [verb for verb in READERS + WRITERS if verb != ["migrate", "status"]]
+    verbs = [verb for verb in READERS + WRITERS if "status" not in verb]
     refused_by_all(lab, verbs, "99991231235959|newer|ahead")
+    result = lab.run("status")
+    equal(result.returncode, 3, result.stderr)
+    matches(result.stdout, r"(?m)^schema +2 of 3 migrations .*`ingot migrate status`$")
+    matches(result.stderr, "99991231235959")
+    result = lab.run("status", "--json")
+    equal(result.returncode, 3, result.stderr)
+    shown = json.loads(result.stdout)
+    equal([migration["state"] for migration in shown["migrations"]], ["applied", "applied", "ahead"])
+    equal((shown["settings"], shown["processes"], shown["checkpoints"]), ({}, None, None))
     result = lab.run("migrate", "status")
     equal(result.returncode, 0, result.stderr)
     matches(result.stdout, "99991231235959 future +ahead")
@@ -516,8 +597,9 @@ def who_reads_no_more_ends_it_quietly(lab):
 def output_that_cannot_be_written_is_a_failure(lab):
     ids = filled(lab)
     verbs = [["find"], ["find", "--json"], ["counts"], ["counts", "--json"], ["verify"],
-             ["verify", "--json"], ["show", ids[0]], ["migrate", "status"], ["--help"],
-             ["--version"], ["emit", "a"], ["emit", "a", "--json"]]
+             ["verify", "--json"], ["show", ids[0]], ["status"], ["status", "--json"],
+             ["migrate", "status"], ["migrate", "accept-restore"], ["--help"], ["--version"],
+             ["emit", "a"], ["emit", "a", "--json"]]
     for verb in verbs:
         with open("/dev/full", "wb") as full:
             result = subprocess.run([harness.INGOT, *verb], stdout=full, stderr=subprocess.PIPE,

@@ -1,0 +1,13 @@
+SET LOCAL ROLE ingot_owner;
+DROP FUNCTION ingot.follow(pg_snapshot, int, bigint);
+DROP FUNCTION ingot.read_transitions(bytea[], int[], int[]);
+DROP FUNCTION ingot.find_events(bytea, int, boolean);
+DROP FUNCTION ingot.read_events(bytea[], boolean);
+DROP FUNCTION ingot.jobs_to_route(json);
+DROP TYPE ingot.event_row;
+DROP FUNCTION ingot.add_retirements(bytea[], text[], text[]);
+DROP FUNCTION ingot.add_jobs(bytea[], int[], bytea[], text[], text[], json[], json[], bytea[], timestamptz[]);
+DROP FUNCTION ingot.add_chains(bytea[], int[], int[], int[], int[], int[], bytea[], timestamptz[], json[], int[], int[]);
+DROP FUNCTION ingot.add_transitions(bytea[], int[], int[], int[], int[], int[], bytea[], timestamptz[], json[]);
+DROP FUNCTION ingot.add_events(bytea[], text[], text[], json[], json[], json[], timestamptz[], timestamptz[]);
+RESET ROLE;

@@ -1,0 +1,685 @@
+/*
+ * Reading. What takes several statements is one read-only transaction, and so
+ * one snapshot. A row that is not what Ingot writes is reported as damage and
+ * never trusted.
+ */
+#include "postgres.h"
+#include "postgres_sql.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Events in one step of find. */
+#define FIND_EVENTS_MAX 4000
+
+enum ingot_status postgres_corrupt(struct ingot_error *err, const char *what)
+{
+    return ingot_error_set(err, INGOT_CORRUPT, "store/postgres: it holds %s; see `ingot verify`",
+                           what);
+}
+
+static enum ingot_status begin(struct postgres_store *store, const struct ingot_toolkit *toolkit,
+                               struct ingot_error *err)
+{
+    PGresult *result = NULL;
+    enum ingot_status status = postgres_ready(store, toolkit, err);
+    if (!status)
+        status = postgres_query(store, sql_begin_reading, NULL, &result, err, "could not read");
+    PQclear(result);
+    return status;
+}
+
+/* Ends the transaction that status speaks of; nothing is lost if that fails. */
+static enum ingot_status end(struct postgres_store *store, enum ingot_status status)
+{
+    postgres_rollback(store);
+    return status;
+}
+
+/* ---- columns ------------------------------------------------------------ */
+
+/* Copies a text, or NULL as absent; 0 when memory ran out. */
+static int copy_bytes(const PGresult *result, int row, int column, struct ingot_page *page,
+                      struct ingot_bytes *ret_bytes)
+{
+    struct ingot_bytes bytes = postgres_get_bytes(result, row, column);
+    *ret_bytes = ingot_page_copy(page, bytes);
+    return !bytes.data || ret_bytes->data;
+}
+
+/* Whether a column holds an id, or NULL if that is allowed. */
+static int is_ksuid(const PGresult *result, int row, int column)
+{
+    return PQgetlength(result, row, column) == sizeof(ingot_ksuid);
+}
+
+static int is_ksuid_or_null(const PGresult *result, int row, int column)
+{
+    return PQgetisnull(result, row, column) || is_ksuid(result, row, column);
+}
+
+int postgres_get_number(const PGresult *result, int row, int column, uint32_t max,
+                        uint32_t *ret_number)
+{
+    int64_t number = postgres_get_int(result, row, column);
+    *ret_number = (uint32_t)number;
+    return number >= 0 && number <= max;
+}
+
+/* What follows the key in every transition, from a column on. error points into the result. */
+static int get_step(const PGresult *result, int row, int column,
+                    struct ingot_transition *transition)
+{
+    uint32_t attempt, before, after;
+    int good = postgres_get_number(result, row, column, UINT16_MAX, &transition->seq);
+    good &= postgres_get_number(result, row, column + 1, UINT16_MAX, &attempt);
+    good &= postgres_get_number(result, row, column + 2, INGOT_STATE_DISCARDED, &before);
+    good &= postgres_get_number(result, row, column + 3, INGOT_STATE_DISCARDED, &after);
+    good &= is_ksuid_or_null(result, row, column + 4);
+    transition->attempt = (uint16_t)attempt;
+    transition->state_before = good ? (enum ingot_state)before : INGOT_STATE_NONE;
+    transition->state_after = good ? (enum ingot_state)after : INGOT_STATE_NONE;
+    transition->owner = postgres_get_ksuid(result, row, column + 4);
+    transition->due_us = postgres_get_time(result, row, column + 5);
+    transition->error = postgres_get_bytes(result, row, column + 6);
+    transition->created_us = postgres_get_time(result, row, column + 7);
+    return good;
+}
+
+int postgres_get_transition(const PGresult *result, int row, struct ingot_transition *transition)
+{
+    memset(transition, 0, sizeof *transition);
+    transition->event_id = postgres_get_ksuid(result, row, 0);
+    int good = is_ksuid(result, row, 0);
+    good &= postgres_get_number(result, row, 1, UINT16_MAX, &transition->job);
+    return good & get_step(result, row, 2, transition);
+}
+
+/* ---- events with their jobs --------------------------------------------- */
+
+/* The columns of ingot.event_row. */
+enum column {
+    C_EVENT_ID,
+    C_JOB,
+    C_ID,
+    C_SOURCE, /* or the destination of an added job */
+    C_NAME,   /* or its event */
+    C_CONTEXT,
+    C_DATA,
+    C_JOBS,
+    C_PARENT,
+    C_SENT, /* or when it is due */
+    C_RECEIVED,
+    C_CREATED,
+    C_RETIRED,
+    C_STEP
+};
+
+static enum ingot_status get_event(const PGresult *result, int row, enum ingot_detail detail,
+                                   struct ingot_page *page, struct ingot_event *event,
+                                   struct ingot_error *err)
+{
+    memset(event, 0, sizeof *event);
+    event->id = postgres_get_ksuid(result, row, C_EVENT_ID);
+    if (!is_ksuid(result, row, C_EVENT_ID))
+        return postgres_corrupt(err, "an event without a proper id");
+    if (!copy_bytes(result, row, C_SOURCE, page, &event->source) ||
+        !copy_bytes(result, row, C_NAME, page, &event->name) ||
+        !copy_bytes(result, row, C_CONTEXT, page, &event->context) ||
+        !copy_bytes(result, row, C_DATA, page, &event->data))
+        return postgres_no_memory(err);
+    event->sent_us = postgres_get_time(result, row, C_SENT);
+    event->received_us = postgres_get_time(result, row, C_RECEIVED);
+    event->ingested_us = postgres_get_time(result, row, C_CREATED);
+    event->retired_us = postgres_get_time(result, row, C_RETIRED);
+    enum ingot_status status = ingot_jobs_decode(postgres_get_bytes(result, row, C_JOBS), detail,
+                                                 page, &event->jobs, &event->job_count, err);
+    if (status)
+        return status == INGOT_CORRUPT ? postgres_corrupt(err, "an event whose jobs cannot be read")
+                                       : status;
+    for (size_t i = 0; i < event->job_count; i++)
+        ingot_job_born(&event->jobs[i], &event->id, (uint32_t)i, event->ingested_us);
+    return INGOT_OK;
+}
+
+static enum ingot_status get_added_job(const PGresult *result, int row, const ingot_ksuid *event_id,
+                                       struct ingot_page *page, struct ingot_job *job,
+                                       struct ingot_error *err)
+{
+    uint32_t number;
+    memset(job, 0, sizeof *job);
+    job->id = postgres_get_ksuid(result, row, C_ID);
+    job->parent_job_id = postgres_get_ksuid(result, row, C_PARENT);
+    if (!postgres_get_number(result, row, C_JOB, UINT16_MAX, &number) ||
+        !is_ksuid(result, row, C_ID) || !is_ksuid_or_null(result, row, C_PARENT))
+        return postgres_corrupt(err, "an added job that cannot be read");
+    if (!copy_bytes(result, row, C_SOURCE, page, &job->destination) ||
+        !copy_bytes(result, row, C_NAME, page, &job->event) ||
+        !copy_bytes(result, row, C_CONTEXT, page, &job->context) ||
+        !copy_bytes(result, row, C_DATA, page, &job->data))
+        return postgres_no_memory(err);
+    job->due_us = postgres_get_time(result, row, C_SENT);
+    ingot_job_born(job, event_id, number, postgres_get_time(result, row, C_CREATED));
+    return INGOT_OK;
+}
+
+/* Puts an added job behind the others; size is the room in the event's jobs. */
+static enum ingot_status append_job(const PGresult *result, int row, struct ingot_page *page,
+                                    struct ingot_event *event, size_t *size,
+                                    struct ingot_error *err)
+{
+    if (event->job_count >= *size) {
+        *size = event->job_count * 2 + 4;
+        struct ingot_job *grown = ingot_page_alloc(page, *size * sizeof *grown);
+        if (!grown)
+            return postgres_no_memory(err);
+        if (event->job_count)
+            memcpy(grown, event->jobs, event->job_count * sizeof *grown);
+        event->jobs = grown;
+    }
+    enum ingot_status status =
+        get_added_job(result, row, &event->id, page, &event->jobs[event->job_count], err);
+    event->job_count += !status;
+    return status;
+}
+
+/* Replaces a job's birth by its newest transition. */
+static enum ingot_status get_latest(const PGresult *result, int row, struct ingot_page *page,
+                                    struct ingot_job *job, struct ingot_error *err)
+{
+    struct ingot_transition *latest = &job->latest;
+    if (!get_step(result, row, C_STEP, latest))
+        return postgres_corrupt(err, "a transition that cannot be read");
+    return copy_bytes(result, row, C_STEP + 6, page, &latest->error) ? INGOT_OK
+                                                                     : postgres_no_memory(err);
+}
+
+/* Reads one event from its rows; *row goes behind them. */
+static enum ingot_status get_whole(const PGresult *result, int *row, enum ingot_detail detail,
+                                   struct ingot_page *page, struct ingot_event *event,
+                                   struct ingot_error *err)
+{
+    enum ingot_status status = get_event(result, *row, detail, page, event, err);
+    size_t size = event->job_count;
+    while (!status && ++*row < PQntuples(result) && postgres_get_int(result, *row, C_JOB) >= 0) {
+        int64_t number = postgres_get_int(result, *row, C_JOB);
+        if (!PQgetisnull(result, *row, C_ID)) {
+            number = (int64_t)event->job_count;
+            status = append_job(result, *row, page, event, &size, err);
+        }
+        if (!status && !PQgetisnull(result, *row, C_STEP) && number < (int64_t)event->job_count)
+            status = get_latest(result, *row, page, &event->jobs[number], err);
+    }
+    return status;
+}
+
+/* Reads events from rows of ingot.event_row. */
+static enum ingot_status get_events(const PGresult *result, enum ingot_detail detail,
+                                    struct ingot_page *page, struct ingot_event **ret_events,
+                                    size_t *ret_count, struct ingot_error *err)
+{
+    enum ingot_status status = INGOT_OK;
+    size_t count = 0;
+    for (int row = 0; row < PQntuples(result); row++)
+        count += postgres_get_int(result, row, C_JOB) < 0;
+    struct ingot_event *events = ingot_page_alloc(page, count * sizeof *events);
+    if (!events)
+        return postgres_no_memory(err);
+    int row = 0;
+    for (size_t i = 0; i < count && !status; i++)
+        status = get_whole(result, &row, detail, page, &events[i], err);
+    if (status)
+        return status;
+    *ret_events = events;
+    *ret_count = count;
+    return INGOT_OK;
+}
+
+/* Asks for the rows of events by one of the statements that take ids. */
+static enum ingot_status ask(struct postgres_store *store, const char *sql,
+                             const ingot_ksuid *event_ids, size_t event_count,
+                             enum ingot_detail detail, PGresult **ret_result,
+                             struct ingot_error *err)
+{
+    const enum postgres_type type = POSTGRES_BYTES;
+    struct postgres_parameters parameters = {0};
+    postgres_begin_rows(&parameters, &type, 1, event_count);
+    for (size_t i = 0; i < event_count; i++)
+        postgres_add_ksuid(&parameters, &event_ids[i]);
+    postgres_add_int(&parameters, detail == INGOT_DETAIL_ALL);
+    enum ingot_status status =
+        postgres_query(store, sql, &parameters, ret_result, err, "could not read");
+    postgres_parameters_fini(&parameters);
+    return status;
+}
+
+enum ingot_status postgres_read_events(struct postgres_store *store, const ingot_ksuid *event_ids,
+                                       size_t event_count, enum ingot_detail detail,
+                                       struct ingot_page *page, struct ingot_event **ret_events,
+                                       size_t *ret_count, struct ingot_error *err)
+{
+    PGresult *result = NULL;
+    enum ingot_status status =
+        ask(store, sql_read_events, event_ids, event_count, detail, &result, err);
+    if (!status)
+        status = get_events(result, detail, page, ret_events, ret_count, err);
+    PQclear(result);
+    return status;
+}
+
+enum ingot_status postgres_read_born(struct postgres_store *store, const ingot_ksuid *event_ids,
+                                     size_t event_count, struct ingot_page *page,
+                                     struct ingot_event *ret_events, size_t *ret_count,
+                                     struct ingot_error *err)
+{
+    PGresult *result = NULL;
+    size_t count = 0;
+    enum ingot_status status =
+        ask(store, sql_born_events, event_ids, event_count, INGOT_DETAIL_ALL, &result, err);
+    for (int row = 0; row < PQntuples(result) && count < event_count && !status; row++) {
+        status = get_event(result, row, INGOT_DETAIL_ALL, page, &ret_events[count], err);
+        count += !status;
+        if (status == INGOT_CORRUPT)
+            status = INGOT_OK;
+    }
+    PQclear(result);
+    if (!status)
+        *ret_count = count;
+    return status;
+}
+
+enum ingot_status postgres_events(void *handle, const struct ingot_toolkit *toolkit,
+                                  const ingot_ksuid *event_ids, size_t event_count,
+                                  enum ingot_detail detail, struct ingot_page *page,
+                                  struct ingot_error *err)
+{
+    struct postgres_store *store = handle;
+    enum ingot_status status = postgres_ready(store, toolkit, err);
+    if (!status)
+        status = postgres_read_events(store, event_ids, event_count, detail, page, &page->events,
+                                      &page->event_count, err);
+    for (size_t i = 0; i < page->event_count; i++)
+        page->job_count += page->events[i].job_count;
+    return status;
+}
+
+/* ---- find --------------------------------------------------------------- */
+
+/* What a page of find has found so far: the numbers of jobs, and the events that have them. */
+struct finding {
+    const struct ingot_where *where;
+    struct ingot_page *page; /* of the caller: gets the cursor */
+    ingot_ksuid *event_ids;
+    uint32_t *counts; /* of each event's jobs */
+    size_t event_count;
+    uint32_t *numbers;
+    size_t job_count;
+    size_t examined;
+};
+
+/* Notes of an event the jobs behind the cursor that match; says whether the page is full. */
+static void match_jobs(struct finding *finding, const struct ingot_event *event)
+{
+    const struct ingot_where *where = finding->where;
+    struct ingot_page *page = finding->page;
+    size_t first = 0, before = finding->job_count;
+    if (ingot_ksuid_compare(&event->id, &where->after.event_id) == 0)
+        first = (size_t)where->after.job + 1;
+    if (event->job_count == 0) {
+        finding->examined++; /* or a page could go on for ever without a job */
+        page->next = (struct ingot_cursor){event->id, INGOT_CURSOR_BEHIND_JOBS};
+    }
+    for (size_t i = first; i < event->job_count; i++) {
+        if (finding->job_count == where->limit || finding->examined == INGOT_FIND_EXAMINED_MAX) {
+            page->more = 1;
+            break;
+        }
+        finding->examined++;
+        page->next = (struct ingot_cursor){event->id, event->jobs[i].number};
+        if (ingot_where_matches(where, &event->jobs[i]))
+            finding->numbers[finding->job_count++] = event->jobs[i].number;
+    }
+    if (finding->job_count > before) {
+        finding->event_ids[finding->event_count] = event->id;
+        finding->counts[finding->event_count++] = (uint32_t)(finding->job_count - before);
+    }
+}
+
+/* The next id in order; 0 if there is none. */
+static int step(ingot_ksuid *id)
+{
+    size_t i = sizeof id->bytes;
+    while (i > 0 && ++id->bytes[i - 1] == 0)
+        i--;
+    return i > 0;
+}
+
+/* Looks through the next events from an id on, which goes behind them; says in ret_last whether these were all. */
+static enum ingot_status find_some(struct postgres_store *store, struct finding *finding,
+                                   ingot_ksuid *from, int32_t wanted, int *ret_last,
+                                   struct ingot_error *err)
+{
+    struct postgres_parameters parameters = {0};
+    struct ingot_event *events = NULL;
+    size_t count = 0;
+    PGresult *result = NULL;
+    struct ingot_page *scratch = ingot_page_create();
+    /* All zero is the beginning, and not the NULL of "none". */
+    postgres_add_bytes(&parameters, (struct ingot_bytes){from->bytes, sizeof from->bytes});
+    postgres_add_int(&parameters, wanted);
+    postgres_add_int(&parameters,
+                     finding->where->status_in == INGOT_STATE_BIT(INGOT_STATE_DISCARDED));
+    enum ingot_status status = scratch ? postgres_query(store, sql_find_events, &parameters,
+                                                        &result, err, "could not read")
+                                       : postgres_no_memory(err);
+    if (!status)
+        status = get_events(result, INGOT_DETAIL_ROUTING, scratch, &events, &count, err);
+    PQclear(result);
+    for (size_t i = 0; i < count && !finding->page->more; i++) {
+        if (finding->examined == INGOT_FIND_EXAMINED_MAX)
+            finding->page->more = 1;
+        else
+            match_jobs(finding, &events[i]);
+    }
+    *ret_last = count < (size_t)wanted;
+    if (count) {
+        *from = events[count - 1].id;
+        *ret_last |= !step(from);
+    }
+    ingot_page_destroy(scratch);
+    postgres_parameters_fini(&parameters);
+    return status;
+}
+
+/* Reads what was found, and keeps of each event the jobs that matched. */
+static enum ingot_status keep(struct postgres_store *store, const struct finding *finding,
+                              struct ingot_error *err)
+{
+    struct ingot_page *page = finding->page;
+    const uint32_t *number = finding->numbers;
+    if (finding->event_count == 0)
+        return INGOT_OK;
+    enum ingot_status status =
+        postgres_read_events(store, finding->event_ids, finding->event_count,
+                             finding->where->detail, page, &page->events, &page->event_count, err);
+    if (!status && page->event_count != finding->event_count)
+        status = postgres_corrupt(err, "an event that comes and goes within one snapshot");
+    for (size_t i = 0; i < page->event_count && !status; i++) {
+        struct ingot_event *event = &page->events[i];
+        const uint32_t *behind = number + finding->counts[i];
+        size_t kept = 0;
+        for (size_t j = 0; j < event->job_count && number < behind; j++)
+            if (event->jobs[j].number == *number) {
+                event->jobs[kept++] = event->jobs[j];
+                number++;
+            }
+        number = behind;
+        event->job_count = kept;
+        page->job_count += kept;
+    }
+    return status;
+}
+
+static enum ingot_status find(struct postgres_store *store, struct finding *finding,
+                              struct ingot_error *err)
+{
+    ingot_ksuid from = finding->where->after.event_id;
+    int32_t wanted = 1 + (int32_t)(finding->where->limit < FIND_EVENTS_MAX ? finding->where->limit
+                                                                           : FIND_EVENTS_MAX - 1);
+    enum ingot_status status = INGOT_OK;
+    int last = 0;
+    while (!status && !last && !finding->page->more) {
+        status = find_some(store, finding, &from, wanted, &last, err);
+        wanted = wanted * 4 < FIND_EVENTS_MAX ? wanted * 4 : FIND_EVENTS_MAX;
+    }
+    return status ? status : keep(store, finding, err);
+}
+
+enum ingot_status postgres_find(void *handle, const struct ingot_toolkit *toolkit,
+                                const struct ingot_where *where, struct ingot_page *page,
+                                struct ingot_error *err)
+{
+    struct postgres_store *store = handle;
+    struct ingot_page *scratch = ingot_page_create();
+    struct finding finding = {.where = where, .page = page};
+    if (scratch) {
+        finding.event_ids = ingot_page_alloc(scratch, where->limit * sizeof *finding.event_ids);
+        finding.counts = ingot_page_alloc(scratch, where->limit * sizeof *finding.counts);
+        finding.numbers = ingot_page_alloc(scratch, where->limit * sizeof *finding.numbers);
+    }
+    enum ingot_status status = finding.event_ids && finding.counts && finding.numbers
+                                   ? begin(store, toolkit, err)
+                                   : postgres_no_memory(err);
+    if (!status)
+        status = end(store, find(store, &finding, err));
+    ingot_page_destroy(scratch);
+    return status;
+}
+
+/* ---- history, counts, routes -------------------------------------------- */
+
+enum ingot_status postgres_history(void *handle, const struct ingot_toolkit *toolkit,
+                                   const ingot_ksuid *event_id, uint32_t job,
+                                   struct ingot_page *page, struct ingot_error *err)
+{
+    struct postgres_store *store = handle;
+    struct postgres_parameters parameters = {0};
+    PGresult *result = NULL;
+    postgres_add_ksuid(&parameters, event_id);
+    postgres_add_int(&parameters, (int32_t)job);
+    enum ingot_status status = postgres_ready(store, toolkit, err);
+    if (!status)
+        status = postgres_query(store, sql_chain, &parameters, &result, err, "could not read");
+    const int count = PQntuples(result);
+    if (!status) {
+        page->transitions = ingot_page_alloc(page, (size_t)count * sizeof *page->transitions);
+        status = page->transitions ? INGOT_OK : postgres_no_memory(err);
+    }
+    for (int row = 0; row < count && !status; row++) {
+        struct ingot_transition *transition = &page->transitions[page->transition_count++];
+        if (!postgres_get_transition(result, row, transition))
+            status = postgres_corrupt(err, "a transition that cannot be read");
+        else if (!copy_bytes(result, row, 8, page, &transition->error))
+            status = postgres_no_memory(err);
+    }
+    PQclear(result);
+    postgres_parameters_fini(&parameters);
+    return status;
+}
+
+/* Fills counts from rows of destination, state and how many, ascending by destination. */
+static enum ingot_status get_counts(const PGresult *result, struct ingot_page *page,
+                                    struct ingot_counts *counts, struct ingot_error *err)
+{
+    struct ingot_destination_counts *of = NULL;
+    counts->destinations = ingot_page_alloc(page, (size_t)PQntuples(result) * sizeof *of);
+    if (!counts->destinations)
+        return postgres_no_memory(err);
+    for (int row = 0; row < PQntuples(result); row++) {
+        uint32_t state;
+        if (!of || !ingot_bytes_equal(of->destination, postgres_get_bytes(result, row, 0))) {
+            of = &counts->destinations[counts->destination_count];
+            if (!copy_bytes(result, row, 0, page, &of->destination))
+                return postgres_no_memory(err);
+            counts->destination_count++;
+        }
+        if (postgres_get_number(result, row, 1, INGOT_STATE_DISCARDED, &state))
+            of->jobs[state] = (uint64_t)postgres_get_int(result, row, 2);
+    }
+    return INGOT_OK;
+}
+
+enum ingot_status postgres_counts(void *handle, const struct ingot_toolkit *toolkit,
+                                  struct ingot_page *page, struct ingot_counts *counts,
+                                  struct ingot_error *err)
+{
+    struct postgres_store *store = handle;
+    struct postgres_statement statements[] = {
+        {sql_begin_reading, NULL, NULL}, {sql_totals, NULL, NULL}, {sql_counts, NULL, NULL}};
+    enum ingot_status status = postgres_ready(store, toolkit, err);
+    if (!status)
+        status = postgres_run(store, statements, 3, POSTGRES_READS, err, "could not count");
+    if (!status) {
+        counts->events = (uint64_t)postgres_get_int(statements[1].result, 0, 0);
+        counts->transitions = (uint64_t)postgres_get_int(statements[1].result, 0, 1);
+        status = get_counts(statements[2].result, page, counts, err);
+    }
+    postgres_clear(statements, 3);
+    return end(store, status);
+}
+
+enum ingot_status postgres_routes(void *handle, const struct ingot_toolkit *toolkit,
+                                  struct ingot_page *page, struct ingot_bytes *ret_routes,
+                                  struct ingot_error *err)
+{
+    struct postgres_store *store = handle;
+    PGresult *result = NULL;
+    enum ingot_status status = postgres_ready(store, toolkit, err);
+    if (!status)
+        status = postgres_query(store, sql_newest_routes, NULL, &result, err, "could not read");
+    if (!status && PQntuples(result) == 0)
+        status =
+            ingot_error_set(err, INGOT_NOT_FOUND, "store/postgres: no routes were published yet");
+    if (!status && !copy_bytes(result, 0, 1, page, ret_routes))
+        status = postgres_no_memory(err);
+    PQclear(result);
+    return status;
+}
+
+/* ---- scan --------------------------------------------------------------- */
+
+/* A server's cursor, read in steps. */
+struct stream {
+    const char *fetch;
+    PGresult *rows;
+    int row; /* the next one; behind the last: there is none */
+};
+
+/* Has a row of a stream ready, if there is one. */
+static enum ingot_status refill(struct postgres_store *store, struct stream *stream,
+                                struct ingot_error *err)
+{
+    if (stream->rows && (stream->row < PQntuples(stream->rows) || PQntuples(stream->rows) == 0))
+        return INGOT_OK;
+    PQclear(stream->rows);
+    stream->rows = NULL;
+    stream->row = 0;
+    return postgres_query(store, stream->fetch, NULL, &stream->rows, err, "could not read");
+}
+
+static int is_over(const struct stream *stream)
+{
+    return stream->row >= PQntuples(stream->rows);
+}
+
+/* The event's id of the next row, or none. */
+static ingot_ksuid id_of(const struct stream *stream)
+{
+    if (is_over(stream))
+        return (ingot_ksuid){{0}};
+    return postgres_get_ksuid(stream->rows, stream->row, C_EVENT_ID);
+}
+
+/* Puts the added jobs of an event behind its others; those of unknown events are passed over. */
+static enum ingot_status take_added_jobs(struct postgres_store *store, struct stream *added,
+                                         struct ingot_event *event, struct ingot_page *page,
+                                         struct ingot_error *err)
+{
+    size_t size = event->job_count;
+    struct ingot_error why = {0};
+    enum ingot_status status, damage = INGOT_OK;
+    while ((status = refill(store, added, err)) == INGOT_OK && !is_over(added)) {
+        ingot_ksuid id = id_of(added);
+        int order = ingot_ksuid_compare(&id, &event->id);
+        if (order > 0)
+            break;
+        if (order == 0 && !damage)
+            damage = append_job(added->rows, added->row, page, event, &size, &why);
+        added->row++;
+    }
+    if (!status && damage && err)
+        *err = why;
+    return status ? status : damage;
+}
+
+/* Shows one event with its jobs; what cannot be read is shown as damage. */
+static enum ingot_status show_event(struct postgres_store *store, struct stream *events,
+                                    struct stream *added, const struct ingot_visitor *visitor,
+                                    int *stop, struct ingot_error *err)
+{
+    struct ingot_page *page = ingot_page_create();
+    struct ingot_event event;
+    struct ingot_error why = {0};
+    if (!page)
+        return postgres_no_memory(err);
+    enum ingot_status status =
+        get_event(events->rows, events->row, INGOT_DETAIL_ALL, page, &event, &why);
+    if (!status)
+        status = take_added_jobs(store, added, &event, page, &why);
+    if (!status) {
+        *stop = visitor->event(visitor->context, &event);
+    } else if (status == INGOT_CORRUPT) {
+        *stop = visitor->damage(visitor->context, &event.id, why.message);
+        status = INGOT_OK;
+    } else if (err) {
+        *err = why;
+    }
+    events->row++;
+    ingot_page_destroy(page);
+    return status;
+}
+
+static void show_transition(struct stream *transitions, const struct ingot_visitor *visitor,
+                            int *stop)
+{
+    struct ingot_transition transition;
+    if (postgres_get_transition(transitions->rows, transitions->row, &transition))
+        *stop = visitor->transition(visitor->context, &transition);
+    else
+        *stop =
+            visitor->damage(visitor->context, &transition.event_id, "a transition cannot be read");
+    transitions->row++;
+}
+
+static enum ingot_status merge(struct postgres_store *store, const struct ingot_visitor *visitor,
+                               struct ingot_error *err)
+{
+    struct stream events = {.fetch = sql_fetch_events}, added = {.fetch = sql_fetch_jobs},
+                  transitions = {.fetch = sql_fetch_transitions};
+    enum ingot_status status = INGOT_OK;
+    int stop = 0;
+    while (!status && !stop) {
+        status = refill(store, &events, err);
+        if (!status)
+            status = refill(store, &transitions, err);
+        if (status || (is_over(&events) && is_over(&transitions)))
+            break;
+        ingot_ksuid event = id_of(&events), transition = id_of(&transitions);
+        if (!is_over(&events) &&
+            (is_over(&transitions) || ingot_ksuid_compare(&event, &transition) <= 0))
+            status = show_event(store, &events, &added, visitor, &stop, err);
+        else
+            show_transition(&transitions, visitor, &stop);
+    }
+    PQclear(events.rows);
+    PQclear(added.rows);
+    PQclear(transitions.rows);
+    return status;
+}
+
+enum ingot_status postgres_scan(void *handle, const struct ingot_toolkit *toolkit,
+                                const struct ingot_visitor *visitor, struct ingot_error *err)
+{
+    struct postgres_store *store = handle;
+    struct postgres_statement statements[] = {{sql_begin_reading, NULL, NULL},
+                                              {sql_scan_events, NULL, NULL},
+                                              {sql_scan_jobs, NULL, NULL},
+                                              {sql_scan_transitions, NULL, NULL}};
+    enum ingot_status status = postgres_ready(store, toolkit, err);
+    if (!status)
+        status = postgres_run(store, statements, 4, POSTGRES_READS, err, "could not read");
+    postgres_clear(statements, 4);
+    if (!status)
+        status = merge(store, visitor, err);
+    return end(store, status);
+}
