@@ -202,6 +202,7 @@ struct ingot_adapter {
                                 void *context, struct ingot_page *page,
                                 struct ingot_followed *ret_followed, struct ingot_error *err);
 
+    /** With a heartbeat it also ends sessions of its own kind that have blocked others for past_us. */
     enum ingot_status (*heartbeat)(void *handle, const struct ingot_toolkit *toolkit,
                                    const struct ingot_heartbeat *heartbeat, int64_t past_us,
                                    struct ingot_page *page, struct ingot_heartbeats *ret_heartbeats,

@@ -785,6 +785,71 @@ static void the_newest_heartbeat_of_each_process_is_read(void **state)
 /* ---- checkpoints -------------------------------------------------------- */
 
 /* Each byte is another than that a part before it. */
+/* A claim on a thread of its own, which somebody's open transaction keeps waiting. */
+struct claimer {
+    struct fixture *fixture;
+    struct ingot_transition row;
+    enum ingot_status status;
+    struct ingot_result result;
+    atomic_int done;
+};
+
+static void *keep_claiming(void *context)
+{
+    struct claimer *claimer = context;
+    do
+        claimer->status =
+            ingot_store_add_transitions(claimer->fixture->store, &claimer->fixture->toolkit,
+                                        &claimer->row, 1, &claimer->result, NULL);
+    while (claimer->status == INGOT_RETRY); /* lock_timeout */
+    atomic_store(&claimer->done, 1);
+    return NULL;
+}
+
+static void protocol_1_3_who_sits_on_a_number_for_a_lease_is_ended(void **state)
+{
+    struct fixture *fixture = *state;
+    ingot_ksuid id = fixture_put_one(fixture, "crm");
+    struct claimer claimer = {
+        .fixture = fixture,
+        .row = fixture_row(&id, 0, 1, INGOT_STATE_ACKNOWLEDGED, INGOT_STATE_EXECUTING, 1),
+    };
+    struct ingot_store *pulse = NULL;
+    pthread_t thread;
+    PGconn *sitter = PQconnectdb(fixture->url), *idler = PQconnectdb(fixture->url);
+    assert_int_equal(fixture_open(fixture, INGOT_MODE_WRITE, &pulse, NULL), INGOT_OK);
+    PQclear(PQexec(idler, "BEGIN; SELECT count(*) FROM ingot.events"));
+    PQclear(PQexec(sitter, "BEGIN"));
+    PGresult *taken =
+        PQexec(sitter, "INSERT INTO ingot.transitions (event_id, job, seq, attempt, state_before, "
+                       "state_after, owner) SELECT id, 0, 1, 1, 1, 3, id FROM ingot.events");
+    assert_int_equal(PQresultStatus(taken), PGRES_COMMAND_OK);
+    PQclear(taken);
+    assert_int_equal(pthread_create(&thread, NULL, keep_claiming, &claimer), 0);
+    const struct ingot_heartbeat heartbeat = {
+        .process = fixture_owner('p'), .n = 1, .about = ingot_bytes_of("{}")};
+    for (int beats = 0; !atomic_load(&claimer.done); beats++) {
+        struct ingot_page *page = NULL;
+        struct ingot_heartbeats found;
+        struct ingot_heartbeat next = heartbeat;
+        next.n += (uint32_t)beats;
+        assert_int_equal(ingot_store_heartbeat(pulse, &fixture->toolkit, &next, SECOND_US / 5,
+                                               &page, &found, NULL),
+                         INGOT_OK);
+        ingot_page_destroy(page);
+    }
+    pthread_join(thread, NULL);
+    assert_int_equal(claimer.status, INGOT_OK);
+    assert_int_equal(claimer.result.verdict, INGOT_STORED);
+    /* Who is idle and in nobody's way goes on. */
+    PGresult *still = PQexec(idler, "COMMIT");
+    assert_int_equal(PQresultStatus(still), PGRES_COMMAND_OK);
+    PQclear(still);
+    PQfinish(idler);
+    PQfinish(sitter);
+    ingot_store_close(pulse);
+}
+
 static struct ingot_bytes make_body(size_t len, unsigned seed)
 {
     unsigned char *body = malloc(len + 1);
@@ -961,6 +1026,7 @@ int main(void)
         TEST(waking_a_server_that_does_not_answer_takes_no_time),
         TEST(wake_ups_can_be_off),
         TEST(the_newest_heartbeat_of_each_process_is_read),
+        TEST(protocol_1_3_who_sits_on_a_number_for_a_lease_is_ended),
         TEST(checkpoints_come_back_as_they_were),
         TEST(the_newest_complete_checkpoint_before_an_instant_is_read),
         TEST(checkpoints_of_all_lanes_are_stored_together_or_not_at_all),

@@ -59,8 +59,9 @@ enum ingot_status postgres_heartbeat(void *handle, const struct ingot_toolkit *t
     struct postgres_parameters row = {0}, past = {0};
     struct postgres_statement statements[] = {{sql_durable, NULL, NULL},
                                               {sql_add_heartbeat, &row, NULL},
+                                              {sql_end_blockers, &past, NULL},
                                               {sql_newest_heartbeats, &past, NULL}};
-    const size_t first = heartbeat ? 0 : 2;
+    const size_t first = heartbeat ? 0 : 3;
     if (heartbeat) {
         postgres_add_ksuid(&row, &heartbeat->process);
         postgres_add_int(&row, (int32_t)heartbeat->n);
@@ -72,12 +73,12 @@ enum ingot_status postgres_heartbeat(void *handle, const struct ingot_toolkit *t
     postgres_add_long(&past, past_us < PAST_MAX_US ? past_us : PAST_MAX_US);
     enum ingot_status status = postgres_ready(store, toolkit, err);
     if (!status)
-        status = postgres_run(store, statements + first, 3 - first,
+        status = postgres_run(store, statements + first, 4 - first,
                               heartbeat ? POSTGRES_COMMITS : POSTGRES_READS, err,
                               "could not store a heartbeat");
     if (!status)
-        status = read_heartbeats(statements[2].result, page, ret_heartbeats, err);
-    postgres_clear(statements, 3);
+        status = read_heartbeats(statements[3].result, page, ret_heartbeats, err);
+    postgres_clear(statements, 4);
     postgres_parameters_fini(&row);
     postgres_parameters_fini(&past);
     return status;

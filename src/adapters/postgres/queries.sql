@@ -54,6 +54,9 @@ RETURNING n
 -- name: add_heartbeat
 INSERT INTO ingot.heartbeats (scheduler, n, lanes, about) VALUES ($1, $2, $3, $4::json)
 
+-- name: end_blockers
+SELECT ingot.end_blockers($1 * interval '1 microsecond')
+
 -- name: newest_heartbeats
 SELECT clock_timestamp(), h.scheduler, h.n, h.lanes, h.about, h.created_at
 FROM (SELECT) AS once

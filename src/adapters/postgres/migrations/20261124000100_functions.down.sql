@@ -1,4 +1,5 @@
 SET LOCAL ROLE ingot_owner;
+DROP FUNCTION ingot.end_blockers(interval);
 DROP FUNCTION ingot.follow(pg_snapshot, int, bigint);
 DROP FUNCTION ingot.read_transitions(bytea[], int[], int[]);
 DROP FUNCTION ingot.find_events(bytea, int, boolean);

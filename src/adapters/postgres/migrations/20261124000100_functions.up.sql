@@ -321,6 +321,24 @@ BEGIN
 END
 $$;
 
+-- ---- order -----------------------------------------------------------------
+-- Ends those sessions of our own role that sit idle in a transaction for longer
+-- than that and block others (PROTOCOL 1.3): a process that was stopped while it
+-- held the next number of a chain. Returns how many they were.
+CREATE FUNCTION ingot.end_blockers(silence interval) RETURNS int LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+  SELECT count(*)::int
+  FROM (
+    SELECT a.pid
+    FROM (SELECT DISTINCT unnest(pg_blocking_pids(pid)) AS pid FROM pg_locks WHERE NOT granted) AS b
+    JOIN pg_stat_activity AS a USING (pid)
+    WHERE a.usename = session_user AND a.state = 'idle in transaction'
+      AND a.state_change < clock_timestamp() - silence
+    OFFSET 0) AS blockers
+  WHERE pg_terminate_backend(pid)
+$$;
+
 GRANT EXECUTE ON FUNCTION ingot.jobs_to_route(json), ingot.read_events(bytea[], boolean),
   ingot.find_events(bytea, int, boolean), ingot.read_transitions(bytea[], int[], int[]),
   ingot.follow(pg_snapshot, int, bigint) TO ingot_reader;
