@@ -447,8 +447,8 @@ enum ingot_commit_sending {
     /**
      * sent before, and INGOT_UNKNOWN came of it: a row that is there already
      * and is ours, by owner and contents, counts as stored (PROTOCOL 2.4); a
-     * claim only while nothing follows it in its chain, or it would be
-     * delivered a second time
+     * claim only while nothing of others follows it in its chain, or it would
+     * be delivered a second time
      */
     INGOT_COMMIT_AGAIN = 1
 };

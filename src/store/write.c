@@ -53,10 +53,22 @@ static const struct ingot_transition *find_latest(const struct ingot_page *page,
     return NULL;
 }
 
+/* Whether a transition is one of those that a commit has stored. */
+static int is_among(const struct ingot_commit *commit, const struct ingot_transition *row)
+{
+    for (size_t i = 0; i < commit->transition_count; i++) {
+        const struct ingot_transition *mine = &commit->transitions[i].row;
+        if (commit->transitions[i].verdict == INGOT_STORED && mine->seq == row->seq &&
+            mine->job == row->job && ingot_ksuid_compare(&mine->event_id, &row->event_id) == 0)
+            return 1;
+    }
+    return 0;
+}
+
 /*
  * Of a commit that was sent again a claim that is found stored may be an old one
  * of ours, which a stale sighting made us repeat, and that was delivered long
- * ago. It is ours to deliver only while it is the newest of its chain.
+ * ago. It is ours to deliver only while the chain ends within the commit.
  */
 static enum ingot_status drop_old_claims(struct ingot_store *store,
                                          const struct ingot_toolkit *toolkit,
@@ -71,7 +83,7 @@ static enum ingot_status drop_old_claims(struct ingot_store *store,
         status = ingot_store_events(store, toolkit, &given->row.event_id, 1, INGOT_DETAIL_ROUTING,
                                     &page, err);
         const struct ingot_transition *latest = status ? NULL : find_latest(page, &given->row);
-        if (!status && (!latest || latest->seq != given->row.seq))
+        if (!status && (!latest || !is_among(commit, latest)))
             given->verdict = INGOT_LOST;
         ingot_page_destroy(page);
     }

@@ -935,8 +935,8 @@ static void the_newest_complete_checkpoint_before_an_instant_is_read(void **stat
                                  "(now() + interval '1 s', 3, 1, 2, 'x', 'yy'), "
                                  "(now() + interval '2 s', 3, 0, 2, 'x', 'yy'), "
                                  "(now() + interval '2 s', 3, 1, 2, 'z', 'yy'), "
-                                 "(now() + interval '3 s', 3, 0, 2, 'x', 'yy'), "
-                                 "(now() + interval '3 s', 3, 1, 3, 'x', 'yy')"),
+                                 "(now() + interval '3 s', 3, 0, 1, 'x', 'yy'), "
+                                 "(now() + interval '3 s', 3, 1, 2, 'x', 'yy')"),
                      0);
     assert_int_equal(read_checkpoints(fixture, INT64_MAX, &page, &found), 2);
     assert_true(ingot_bytes_equal(found[0].cursor, newer.cursor));
