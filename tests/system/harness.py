@@ -388,14 +388,31 @@ class OwnServer(Server):
         # what is started goes on, and so may not hold a pipe of ours
         log_path = os.path.join(self.folder, "call.log")
         with open(log_path, "wb") as log:
-            result = subprocess.run([*self.wrapper, os.path.join(self.bin, program), *arguments],
-                                    stdin=subprocess.DEVNULL, stdout=log, stderr=log, timeout=60,
-                                    cwd=self.folder, check=False)
-        with open(log_path, encoding="utf-8", errors="replace") as log:
-            check(result.returncode == 0, program, *arguments, log.read())
+            popen = subprocess.Popen([*self.wrapper, os.path.join(self.bin, program), *arguments],
+                                     stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                     cwd=self.folder)
+        try:
+            code = popen.wait(100)
+        except subprocess.TimeoutExpired:
+            popen.kill()
+            code = popen.wait()
+        if code:
+            raise AssertionError(f"{program} {arguments}: {code}\n{self.tail('call.log')}"
+                                 f"\n{self.tail('log')}")
+
+    def control(self, *arguments):
+        self.call("pg_ctl", "-D", self.data, "-w", "-t", "90", *arguments)
+
+    def tail(self, name):
+        """The end of a file of the server's folder."""
+        try:
+            with open(os.path.join(self.folder, name), encoding="utf-8", errors="replace") as file:
+                return file.read()[-4000:]
+        except FileNotFoundError:
+            return ""
 
     def start(self):
-        self.call("pg_ctl", "-D", self.data, "-l", os.path.join(self.folder, "log"), "-w", "start")
+        self.control("-l", os.path.join(self.folder, "log"), "start")
 
     def runs(self):
         return os.path.exists(os.path.join(self.data, "postmaster.pid"))
@@ -403,7 +420,7 @@ class OwnServer(Server):
     def crash(self):
         """As after a power cut: nothing is finished."""
         if self.runs():
-            self.call("pg_ctl", "-D", self.data, "-m", "immediate", "-w", "stop")
+            self.control("-m", "immediate", "stop")
 
 
 class Pooler(Process):
