@@ -361,7 +361,7 @@ enum ingot_status igt_keeper_start(struct ingot_store *reader, struct ingot_stor
         (struct ingot_toolkit){keeper, log_outside, now_outside, random_outside, is_stopping};
     keeper->desk = *desk;
     keeper->next_sweep_us = monotonic_us() + SWEEP_FIRST_US;
-    keeper->next_segments_us = monotonic_us() + SEGMENTS_EVERY_US;
+    keeper->next_segments_us = monotonic_us();
     pthread_mutex_init(&keeper->lock, NULL);
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);

@@ -157,8 +157,11 @@ enum ingot_status ingot_store_open(struct ingot_options *options,
         struct ingot_toolkit full = igt_toolkit_for(store, NULL);
         status = store->adapter->start(store->handle, &full, err);
     }
-    if (!status && store->options.mode == INGOT_MODE_WRITE)
+    if (!status && store->options.mode == INGOT_MODE_WRITE) {
         status = ingot_store_make_segments(store, NULL, err);
+        if (status == INGOT_RETRY) /* somebody else is making them */
+            status = INGOT_OK;
+    }
     if (status)
         ingot_store_close(store);
     else
