@@ -13,7 +13,7 @@
 
 /* How long the journal waits before it tries a commit again that failed for a passing reason. */
 #define RETRY_MS_FIRST 50
-#define RETRY_MS_MAX 2000
+#define RETRY_MS_MAX 1000
 
 /* A commit that met a rival's at the wrong moment is sent again at once, this often. */
 #define RIVAL_TRIES 5
@@ -407,6 +407,13 @@ static enum ingot_status send_share(struct igt_journal *journal, struct share *s
     return INGOT_OK;
 }
 
+static int64_t monotonic_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
 /* Waits, unless something happens that wants an answer. The lock is held. */
 static void doze(struct igt_journal *journal)
 {
@@ -445,17 +452,17 @@ static enum ingot_status resolve(struct igt_journal *journal, struct share *shar
                                  struct ingot_error *err)
 {
     enum ingot_status status = INGOT_UNKNOWN;
-    long ended_ms = 0;
+    int64_t give_up_ms = INT64_MAX;
     igt_log(journal->toolkit, INGOT_WARN, "event=commit_unknown error=\"%s\"", err->message);
     while ((status == INGOT_UNKNOWN || status == INGOT_RETRY || status == INGOT_NOMEM) &&
-           ended_ms < DOUBT_MS_AT_END) {
+           monotonic_ms() < give_up_ms) {
         pthread_mutex_lock(&journal->lock);
-        if (journal->stopping)
-            ended_ms += RETRY_MS_FIRST;
-        else
+        if (!journal->stopping)
             doze(journal);
         int stopping = journal->stopping;
         pthread_mutex_unlock(&journal->lock);
+        if (stopping && give_up_ms == INT64_MAX)
+            give_up_ms = monotonic_ms() + DOUBT_MS_AT_END;
         if (stopping)
             nanosleep(&(struct timespec){.tv_nsec = RETRY_MS_FIRST * 1000000L}, NULL);
         status = send_share(journal, share, INGOT_COMMIT_AGAIN, err);

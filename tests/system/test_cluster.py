@@ -250,7 +250,7 @@ class Cluster:
         except AssertionError as error:
             raise AssertionError(f"{error}: {left} are live\n{stuck(self.lab)}") from None
         for member in self.living():
-            member.terminate()
+            member.terminate(seconds=60)
 
     def finish(self, **allowed):
         """Settles, and holds everything against each other."""
@@ -409,11 +409,17 @@ def five_schedulers_lose_nothing_by_kill_9(lab):
     kill_some(lab, 5)
 
 
-def stop_while_it_works(cluster):
-    """Stops a scheduler, as a machine that hangs does, that has claims without outcomes."""
-    lab = cluster.lab
+def claims_of(lab, owner):
+    """How many of its claims have no row behind them."""
+    return lab.sql("SELECT count(*) FROM ingot.transitions c WHERE state_after = 3"
+                   f" AND owner = '\\x{owner}' AND NOT EXISTS (SELECT FROM ingot.transitions n"
+                   " WHERE n.event_id = c.event_id AND n.job = c.job AND n.seq = c.seq + 1)")[0][0]
+
+
+def stop_at_work(cluster):
+    """Stops a scheduler that has claims, as a machine that hangs does; the process, its owner."""
     for _ in range(100):
-        [(owner, pid)] = lab.sql(
+        [(owner, pid)] = cluster.lab.sql(
             "SELECT encode(owner, 'hex'), (about ->> 'pid')::int FROM"
             " (SELECT owner FROM ingot.transitions WHERE state_after = 3"
             " ORDER BY created_at DESC LIMIT 1) newest JOIN ingot.heartbeats ON scheduler = owner"
@@ -421,12 +427,8 @@ def stop_while_it_works(cluster):
         [zombie] = [member for member in cluster.members if member.pid == pid]
         zombie.signal(signal.SIGSTOP)
         time.sleep(0.1)  # a commit that is under way has its end
-        [(claims,)] = lab.sql(
-            "SELECT count(*) FROM ingot.transitions c WHERE state_after = 3"
-            f" AND owner = '\\x{owner}' AND NOT EXISTS (SELECT FROM ingot.transitions n WHERE"
-            " n.event_id = c.event_id AND n.job = c.job AND n.seq = c.seq + 1)")
-        if claims:
-            return zombie
+        if claims_of(cluster.lab, owner):
+            return zombie, owner
         zombie.signal(signal.SIGCONT)
         time.sleep(0.05)
     raise AssertionError("nobody was caught at work")
@@ -440,8 +442,8 @@ def stop_some(lab, schedulers):
     cluster.goes_on()
     wait_for(lambda: is_shared(lab, schedulers), "the lanes to be shared")
     for _ in range(2):
-        zombie = stop_while_it_works(cluster)
-        time.sleep(2.5 * LEASE_S)
+        zombie, owner = stop_at_work(cluster)
+        wait_for(lambda: not claims_of(lab, owner), "others to take over what it had claimed")
         zombie.signal(signal.SIGCONT)
         cluster.goes_on()
     check(cluster.finish(), "nothing was taken over: this tested nothing")
@@ -638,17 +640,20 @@ def a_crash_that_hands_out_xids_again_voids_the_cursor(lab):
     # what was rolled back reaches the disk late, and so may be forgotten in a crash
     server = OwnServer(lab, wal_writer_delay="10s", autovacuum="off")
     cluster = Cluster(lab, server, lease="20s")
-    cluster.start("scheduler")
+    scheduler = cluster.start("scheduler")
     for _ in range(20):
         before = next_xid(server)
         session = server.psql()
         session.ask("BEGIN; SELECT pg_current_xact_id(); ROLLBACK;" * 300)
         time.sleep(0.1)  # some polls go by, whose cursors are beyond
         session.close()
+        scheduler.signal(signal.SIGSTOP)  # so that it does not poll until there is something
         server.crash()
         server.start()
         if next_xid(server) < before + 250:
             break
+        scheduler.signal(signal.SIGCONT)
+        time.sleep(1)  # it connects again
     check(next_xid(server) < before + 280, "no xid was handed out again")
     client = SqlClient(cluster, 0)
     cluster.clients.append(client)
@@ -656,6 +661,11 @@ def a_crash_that_hands_out_xids_again_voids_the_cursor(lab):
         client.send(client.make_batch(3))
     check(client.acknowledged, "nothing was stored")
     check(next_xid(server) < before + 300, "the xids are beyond the old cursor")
+    scheduler.signal(signal.SIGCONT)
+    # at once: in a minute the sweep would find them
+    wait_for(lambda: client.acknowledged <= {entry["event"] for entry in
+                                             cluster.sinks["healthy"].accepted()},
+             "the delivery of what has such xids")
     cluster.finish()
 
 

@@ -16,7 +16,7 @@
 #define VERSION_MIN 130000
 
 #define CONNECT_WAIT_FIRST_US 50000
-#define CONNECT_WAIT_MAX_US 5000000
+#define CONNECT_WAIT_MAX_US 1000000
 
 /* Of our clock and the database's. */
 #define CLOCKS_APART_MAX_US (INT64_C(3600) * 1000000)
