@@ -30,8 +30,8 @@ INGOT = os.environ["INGOT"]
 SINK = os.environ["INGOT_SINK"]
 LONG = bool(os.environ.get("INGOT_TEST_LONG"))
 
-PATIENCE_S = 20  # for what ought to happen at once, on a machine that has other things to do
-TEST_S = 900 if LONG else 120
+PATIENCE_S = 60  # for what ought to happen at once, on a machine that has other things to do
+TEST_S = 900 if LONG else 400
 
 EPOCH = 1400000000  # second 0 of a KSUID
 DIGITS = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"

@@ -233,7 +233,7 @@ class Cluster:
             check(code in (None, -signal.SIGKILL), member.log_path, "ended:", code,
                   member.log()[-3000:])
 
-    def settle(self, seconds=90):
+    def settle(self, seconds=180):
         """Ends the clients, waits for the end of all jobs, and ends the processes."""
         for client in self.clients:
             client.stop()
@@ -250,7 +250,7 @@ class Cluster:
         except AssertionError as error:
             raise AssertionError(f"{error}: {left} are live\n{stuck(self.lab)}") from None
         for member in self.living():
-            member.terminate(seconds=60)
+            member.terminate()
 
     def finish(self, **allowed):
         """Settles, and holds everything against each other."""
@@ -828,7 +828,7 @@ class Storm:
     def leave(self):
         """A process ends as it should."""
         victim = self.some("gateway", "scheduler")
-        victim.terminate(seconds=60)
+        victim.terminate()
         self.cluster.members.remove(victim)
         self.replace(victim)
 
