@@ -77,7 +77,7 @@ struct igt_delivery_loop {
     struct ingot_error failure;
     int failed;
 
-    enum { WORKING, FINISHING, CANCELLING } ending;
+    enum { WORKING, FINISHING, CANCELLING, ENDED } ending;
     void (*closing)(void *context);
     void *closing_context;
 };
@@ -416,6 +416,8 @@ static void take_one_news(struct igt_delivery_loop *loop, struct igt_news *news)
 static void on_arrival(uv_async_t *handle)
 {
     struct igt_delivery_loop *loop = handle->data;
+    if (loop->ending == ENDED)
+        return; /* journal and keeper may be gone; what came is freed with the loop */
     pthread_mutex_lock(&loop->lock);
     struct igt_results *results = loop->inbox;
     struct igt_news *news = loop->news;
@@ -631,6 +633,7 @@ enum ingot_status igt_delivery_run(struct igt_delivery_loop *loop, struct igt_jo
     uv_prepare_start(&loop->turn, on_turn);
     uv_run(&loop->uv, UV_RUN_DEFAULT);
     uv_prepare_stop(&loop->turn);
+    loop->ending = ENDED;
     pthread_mutex_lock(&loop->lock);
     enum ingot_status status = loop->failed ? loop->failure.status : INGOT_OK;
     if (status && err)
