@@ -197,7 +197,7 @@ struct ingot_adapter {
 
     /** The cursor and what it points at in ret_followed are allocated in the page. */
     enum ingot_status (*follow)(void *handle, const struct ingot_toolkit *toolkit,
-                                struct ingot_bytes cursor,
+                                const struct ingot_following *from,
                                 int (*sighted)(void *context, const struct ingot_sighting *),
                                 void *context, struct ingot_page *page,
                                 struct ingot_followed *ret_followed, struct ingot_error *err);

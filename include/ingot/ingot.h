@@ -502,8 +502,9 @@ struct ingot_cursor {
 
 enum ingot_detail {
     INGOT_DETAIL_ALL = 0, /**< events and jobs with context and data */
-    INGOT_DETAIL_ROUTING =
-        1 /**< without context, data and errors: what a scheduler needs to plan */
+    INGOT_DETAIL_ROUTING = 1, /**< without context, data and errors: what a scheduler needs to plan */
+    /** with context and data, but latest is the birth and retired_us may be unset: what is sent out */
+    INGOT_DETAIL_DELIVERY = 2
 };
 
 enum ingot_way {
@@ -562,8 +563,8 @@ enum ingot_status ingot_store_event(struct ingot_store *store, const struct ingo
 
 /**
  * Those of the events that are stored, each with all its jobs, ascending by id.
- * With INGOT_DETAIL_ROUTING without contexts, data and errors. At most
- * INGOT_EVENTS_MAX ids, which may repeat; unknown ones are left out.
+ * detail says how much of them. At most INGOT_EVENTS_MAX ids, which may repeat;
+ * unknown ones are left out.
  */
 #define INGOT_EVENTS_MAX 10000u
 enum ingot_status ingot_store_events(struct ingot_store *store, const struct ingot_toolkit *toolkit,
@@ -680,6 +681,14 @@ struct ingot_sighting {
     size_t job_count;
 };
 
+/** Where a follower goes on. */
+struct ingot_following {
+    struct ingot_bytes cursor; /**< of the call before; absent: see ingot_store_follow() */
+    /** positions of commits that need not be shown; only a hint, for whoever made them */
+    const uint64_t *known;
+    size_t known_count;
+};
+
 /** Where a follower stands after a call. */
 struct ingot_followed {
     struct ingot_bytes cursor; /**< for the next call; printable text, in the page */
@@ -695,7 +704,7 @@ struct ingot_followed {
  * adapter cannot follow. The page holds the new cursor.
  */
 enum ingot_status ingot_store_follow(struct ingot_store *store, const struct ingot_toolkit *toolkit,
-                                     struct ingot_bytes cursor,
+                                     const struct ingot_following *from,
                                      int (*sighted)(void *context, const struct ingot_sighting *),
                                      void *context, struct ingot_page **ret_page,
                                      struct ingot_followed *ret_followed, struct ingot_error *err);

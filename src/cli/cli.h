@@ -36,6 +36,7 @@ struct igt_cli {
 int igt_verb_serve(const struct igt_cli *cli, int argc, char **argv);
 int igt_verb_gateway(const struct igt_cli *cli, int argc, char **argv);
 int igt_verb_scheduler(const struct igt_cli *cli, int argc, char **argv);
+int igt_verb_bench(const struct igt_cli *cli, int argc, char **argv);
 int igt_verb_emit(const struct igt_cli *cli, int argc, char **argv);
 int igt_verb_find(const struct igt_cli *cli, int argc, char **argv);
 int igt_verb_show(const struct igt_cli *cli, int argc, char **argv);

@@ -108,6 +108,23 @@ static const struct verb verbs[] = {
      "\n"
      "example: ingot migrate status\n",
      igt_verb_migrate},
+    {"bench", "[all | WHAT...] [--baseline] [--svg FOLDER]",
+     "measure what this machine and this database can do",
+     "  --baseline        measure a queue written by hand and the raw limit beside it\n"
+     "  --rounds N        of each variant, interleaved; else 5\n"
+     "  --jobs N          of a run; else 100000\n"
+     "  --data BYTES      payload of an event; else 200\n"
+     "  --producers N     that put events in at the same time; else 64\n"
+     "  --batch N         events of a producer's request; else 10\n"
+     "  --history N       finished jobs of a long history; else 5000000\n"
+     "  --live N          jobs that wait at a start; else 1000000\n"
+     "  --svg FOLDER      draw charts into it\n"
+     "\n"
+     "Measures on stores of its own, which it makes beside the one that is named\n"
+     "and drops again: a database on the same server, or a file in the same folder.\n"
+     "\n"
+     "example: ingot bench lifecycle --baseline --store postgres://localhost/ingot\n",
+     igt_verb_bench},
     {"help", "[VERB]", "explain a verb", "example: ingot help find\n", help},
 };
 #define VERB_COUNT (sizeof verbs / sizeof *verbs)

@@ -28,6 +28,7 @@ static int run(const struct igt_cli *cli, const char *verb, enum igt_role role, 
     const struct ingot_toolkit toolkit = {.log = log_line};
     const char *path = CONFIG_DEFAULT;
     struct igt_config *config = NULL;
+    struct igt_daemon *daemon = NULL;
     struct ingot_error err = {0};
     int option;
     while ((option = getopt_long(argc, argv, "c:", options, NULL)) != -1) {
@@ -58,7 +59,10 @@ static int run(const struct igt_cli *cli, const char *verb, enum igt_role role, 
         igt_cli_print_error(&err);
         return IGT_EXIT_USAGE;
     }
-    status = igt_daemon_run(config, role, &toolkit, &err);
+    status = igt_daemon_start(config, role, &toolkit, &daemon, &err);
+    if (!status)
+        status = igt_daemon_run(daemon, &err);
+    igt_daemon_stop(daemon);
     igt_config_destroy(config);
     if (!status)
         return IGT_EXIT_DONE;

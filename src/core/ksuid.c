@@ -5,6 +5,8 @@
 #include <string.h>
 
 #define BASE 62u
+#define GROUP_DIGITS 5 /* that are taken at a time, for divisions cost */
+#define GROUP 916132832u /* BASE to that power */
 #define LIMBS 5 /* of 32 bits: the 160 bits of an id as one number, the highest first */
 #define COUNTER_MAX ((UINT64_C(1) << 48) - 1)
 
@@ -31,25 +33,25 @@ static int digit_value(char c)
     return c >= 'a' && c <= 'z' ? c - 'a' + 36 : -1;
 }
 
-/* limbs * BASE + digit; returns what does not fit. */
-static uint64_t push_digit(uint32_t limbs[LIMBS], int digit)
+/* limbs * factor + addend; returns what does not fit. */
+static uint64_t push(uint32_t limbs[LIMBS], uint32_t factor, uint32_t addend)
 {
-    uint64_t carry = (uint64_t)digit;
+    uint64_t carry = addend;
     for (size_t i = LIMBS; i-- > 0; carry >>= 32) {
-        carry += (uint64_t)limbs[i] * BASE;
+        carry += (uint64_t)limbs[i] * factor;
         limbs[i] = (uint32_t)carry;
     }
     return carry;
 }
 
-/* limbs / BASE; returns the remainder. */
-static uint32_t pop_digit(uint32_t limbs[LIMBS])
+/* limbs / GROUP; returns the remainder. */
+static uint32_t pop_group(uint32_t limbs[LIMBS])
 {
     uint64_t rest = 0;
     for (size_t i = 0; i < LIMBS; i++) {
         rest = rest << 32 | limbs[i];
-        limbs[i] = (uint32_t)(rest / BASE);
-        rest %= BASE;
+        limbs[i] = (uint32_t)(rest / GROUP);
+        rest %= GROUP;
     }
     return (uint32_t)rest;
 }
@@ -63,13 +65,21 @@ enum ingot_status ingot_ksuid_parse(struct ingot_bytes text, ingot_ksuid *ret_id
     if (len != INGOT_KSUID_TEXT_LEN)
         return ingot_error_set(err, INGOT_INVALID, "a KSUID has %d characters, this has %zu",
                                INGOT_KSUID_TEXT_LEN, len);
+    uint32_t group = 0, factor = 1;
     for (size_t i = 0; i < len; i++) {
         int digit = digit_value(chars[i]);
         if (digit < 0)
             return ingot_error_set(err, INGOT_INVALID,
                                    "a KSUID has only 0-9, A-Z and a-z; look at character %zu",
                                    i + 1);
-        if (push_digit(limbs, digit))
+        group = group * BASE + (uint32_t)digit;
+        factor *= BASE;
+        if (factor < GROUP && i + 1 < len)
+            continue;
+        uint64_t beyond = push(limbs, factor, group);
+        group = 0;
+        factor = 1;
+        if (beyond)
             return ingot_error_set(err, INGOT_INVALID,
                                    "a KSUID is at most aWgEPTl1tmebfsQzFP4bxwgy80V, "
                                    "this is beyond it");
@@ -84,8 +94,13 @@ void ingot_ksuid_format(const ingot_ksuid *id, char text[INGOT_KSUID_TEXT_LEN + 
     uint32_t limbs[LIMBS];
     for (size_t i = 0; i < LIMBS; i++)
         limbs[i] = read_u32(id->bytes + 4 * i);
-    for (size_t i = INGOT_KSUID_TEXT_LEN; i-- > 0;)
-        text[i] = digits[pop_digit(limbs)];
+    uint32_t group = 0;
+    for (size_t i = INGOT_KSUID_TEXT_LEN, taken = 0; i-- > 0; taken++) {
+        if (taken % GROUP_DIGITS == 0)
+            group = pop_group(limbs);
+        text[i] = digits[group % BASE];
+        group /= BASE;
+    }
     text[INGOT_KSUID_TEXT_LEN] = '\0';
 }
 

@@ -19,13 +19,18 @@ struct igt_config_event {
     struct igt_policy policy; /* key by key: its own, else the destination's, else the default */
 };
 
-enum igt_destination_kind { IGT_KIND_HTTP, IGT_KIND_COMMAND };
+enum igt_destination_kind {
+    IGT_KIND_HTTP,
+    IGT_KIND_COMMAND,
+    IGT_KIND_INSIDE /* of a program that runs a daemon in itself; no file can say it */
+};
 
 struct igt_config_destination {
     const char *name;
     enum igt_destination_kind kind;
     struct igt_http_config http;
     struct igt_command_config command;
+    struct igt_inside_config inside;
     uint32_t concurrency;            /* attempts at the same time, 1 to IGT_CONCURRENCY_MAX */
     struct igt_policy policy;        /* for jobs whose event is no longer listed */
     struct igt_config_event *events; /* ascending by name */

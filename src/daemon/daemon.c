@@ -10,9 +10,10 @@
 #include "pulse.h"
 
 #include <signal.h>
+#include <stdlib.h>
 #include <unistd.h>
 
-struct daemon {
+struct igt_daemon {
     struct igt_config *config;
     enum igt_role role;
     const struct ingot_toolkit *toolkit;
@@ -32,12 +33,12 @@ struct daemon {
 /* The end begins: nothing new is taken in while what runs is finished. */
 static void close_gateway(void *context)
 {
-    struct daemon *daemon = context;
+    struct igt_daemon *daemon = context;
     if (daemon->gateway)
         igt_gateway_close(daemon->gateway);
 }
 
-static enum ingot_status publish_routes(struct daemon *daemon, struct ingot_error *err)
+static enum ingot_status publish_routes(struct igt_daemon *daemon, struct ingot_error *err)
 {
     struct igt_buffer text = {0};
     enum ingot_status status = igt_config_routes(daemon->config, &daemon->routes);
@@ -52,7 +53,7 @@ static enum ingot_status publish_routes(struct daemon *daemon, struct ingot_erro
     return status;
 }
 
-static enum ingot_status open_store(struct daemon *daemon, enum ingot_mode mode,
+static enum ingot_status open_store(struct igt_daemon *daemon, enum ingot_mode mode,
                                     struct ingot_store **ret_store, struct ingot_error *err)
 {
     struct ingot_options options;
@@ -65,7 +66,7 @@ static enum ingot_status open_store(struct daemon *daemon, enum ingot_mode mode,
 }
 
 /* A handle for each thread, as far as the store can have several. */
-static enum ingot_status open_stores(struct daemon *daemon, struct ingot_error *err)
+static enum ingot_status open_stores(struct igt_daemon *daemon, struct ingot_error *err)
 {
     enum ingot_status status = open_store(daemon, INGOT_MODE_WRITE, &daemon->store, err);
     if (status)
@@ -86,7 +87,7 @@ static enum ingot_status open_stores(struct daemon *daemon, struct ingot_error *
 /* What `ingot status` shows of us; on the pulse's thread. */
 static void describe(void *context, struct igt_buffer *about)
 {
-    struct daemon *daemon = context;
+    struct igt_daemon *daemon = context;
     char host[256] = "";
     gethostname(host, sizeof host - 1);
     igt_buffer_add_format(about, ",\"pid\":%d,\"host\":", (int)getpid());
@@ -96,12 +97,12 @@ static void describe(void *context, struct igt_buffer *about)
     igt_delivery_describe(daemon->loop, about);
 }
 
-static enum ingot_status start_threads(struct daemon *daemon, struct ingot_error *err)
+static enum ingot_status start_threads(struct igt_daemon *daemon, struct ingot_error *err)
 {
     const struct igt_config *config = daemon->config;
     const struct igt_journal_callbacks callbacks = {igt_delivery_take_results,
                                                     igt_delivery_take_failure, daemon->loop};
-    const struct igt_news_desk desk = {igt_delivery_take_news, daemon->loop};
+    const struct igt_news_desk desk = {igt_delivery_take_news, igt_delivery_known, daemon->loop};
     const struct igt_pulse_config pulse = {
         .process = daemon->owner,
         .role = daemon->role,
@@ -112,8 +113,9 @@ static enum ingot_status start_threads(struct daemon *daemon, struct ingot_error
     /* A handle that only reads leaves the writing of checkpoints to the journal's. */
     struct ingot_store *reader = daemon->kept ? daemon->kept : daemon->store;
     struct ingot_store *writer = daemon->beaten ? reader : daemon->store;
-    enum ingot_status status =
-        igt_journal_start(daemon->store, daemon->toolkit, &callbacks, &daemon->journal, err);
+    enum ingot_status status = igt_journal_start(
+        daemon->store, daemon->role == IGT_ROLE_GATEWAY ? IGT_KEEPING_NONE : IGT_KEEPING_RECENT,
+        daemon->toolkit, &callbacks, &daemon->journal, err);
     if (!status)
         status = igt_keeper_start(reader, writer,
                                   daemon->role == IGT_ROLE_GATEWAY ? IGT_SWEEPS_OFF : IGT_SWEEPS_ON,
@@ -132,7 +134,7 @@ static enum ingot_status start_threads(struct daemon *daemon, struct ingot_error
     return status;
 }
 
-static enum ingot_status start(struct daemon *daemon, struct ingot_error *err)
+static enum ingot_status start(struct igt_daemon *daemon, struct ingot_error *err)
 {
     struct ingot_ksuid_generator generator;
     enum ingot_status status = open_stores(daemon, err);
@@ -150,7 +152,7 @@ static enum ingot_status start(struct daemon *daemon, struct ingot_error *err)
     return status ? status : start_threads(daemon, err);
 }
 
-static void log_end(struct daemon *daemon)
+static void log_end(struct igt_daemon *daemon)
 {
     struct igt_scheduler_numbers numbers = igt_delivery_numbers(daemon->loop);
     igt_log(daemon->toolkit, INGOT_INFO,
@@ -162,34 +164,74 @@ static void log_end(struct daemon *daemon)
             (unsigned long long)numbers.outcomes_lost, (unsigned long long)numbers.taken_over);
 }
 
-enum ingot_status igt_daemon_run(struct igt_config *config, enum igt_role role,
-                                 const struct ingot_toolkit *toolkit, struct ingot_error *err)
+enum ingot_status igt_daemon_start(struct igt_config *config, enum igt_role role,
+                                   const struct ingot_toolkit *toolkit,
+                                   struct igt_daemon **ret_daemon, struct ingot_error *err)
 {
-    struct daemon daemon = {.config = config, .role = role, .toolkit = toolkit};
+    struct igt_daemon *daemon = calloc(1, sizeof *daemon);
+    if (!daemon)
+        return ingot_error_set(err, INGOT_NOMEM, "daemon: memory ran out");
+    daemon->config = config;
+    daemon->role = role;
+    daemon->toolkit = toolkit;
     signal(SIGPIPE, SIG_IGN);
-    enum ingot_status status = start(&daemon, err);
-    if (!status) {
-        igt_log(toolkit, INGOT_INFO, "event=started address=%s store=%s destinations=%zu",
-                daemon.gateway ? igt_gateway_address(daemon.gateway) : "none",
-                ingot_store_name(daemon.store), config->destination_count);
-        status = igt_delivery_run(daemon.loop, daemon.journal, daemon.keeper, close_gateway,
-                                  &daemon, err);
+    enum ingot_status status = start(daemon, err);
+    if (status) {
+        igt_daemon_stop(daemon);
+        return status;
     }
-    close_gateway(&daemon);
-    igt_follower_stop(daemon.follower);
-    igt_keeper_stop(daemon.keeper);
+    *ret_daemon = daemon;
+    return INGOT_OK;
+}
+
+enum ingot_status igt_daemon_run(struct igt_daemon *daemon, struct ingot_error *err)
+{
+    igt_log(daemon->toolkit, INGOT_INFO, "event=started address=%s store=%s destinations=%zu",
+            daemon->gateway ? igt_gateway_address(daemon->gateway) : "none",
+            ingot_store_name(daemon->store), daemon->config->destination_count);
+    return igt_delivery_run(daemon->loop, daemon->journal, daemon->keeper, close_gateway, daemon,
+                            err);
+}
+
+void igt_daemon_end(struct igt_daemon *daemon)
+{
+    igt_delivery_end(daemon->loop);
+}
+
+struct igt_journal *igt_daemon_journal(struct igt_daemon *daemon)
+{
+    return daemon->journal;
+}
+
+const char *igt_daemon_address(const struct igt_daemon *daemon)
+{
+    return daemon->gateway ? igt_gateway_address(daemon->gateway) : NULL;
+}
+
+struct igt_scheduler_numbers igt_daemon_numbers(struct igt_daemon *daemon)
+{
+    return igt_delivery_numbers(daemon->loop);
+}
+
+void igt_daemon_stop(struct igt_daemon *daemon)
+{
+    if (!daemon)
+        return;
+    close_gateway(daemon);
+    igt_follower_stop(daemon->follower);
+    igt_keeper_stop(daemon->keeper);
     /* The journal before the gateway: it decides what that still has to answer. */
-    igt_journal_stop(daemon.journal);
+    igt_journal_stop(daemon->journal);
     /* Only now is everything stored that is ours: others may take our lanes. */
-    igt_pulse_stop(daemon.pulse);
-    igt_gateway_stop(daemon.gateway);
-    igt_journal_destroy(daemon.journal);
-    if (daemon.loop)
-        log_end(&daemon);
-    igt_delivery_destroy(daemon.loop);
-    ingot_store_close(daemon.beaten);
-    ingot_store_close(daemon.followed);
-    ingot_store_close(daemon.kept);
-    ingot_store_close(daemon.store);
-    return status;
+    igt_pulse_stop(daemon->pulse);
+    igt_gateway_stop(daemon->gateway);
+    igt_journal_destroy(daemon->journal);
+    if (daemon->loop)
+        log_end(daemon);
+    igt_delivery_destroy(daemon->loop);
+    ingot_store_close(daemon->beaten);
+    ingot_store_close(daemon->followed);
+    ingot_store_close(daemon->kept);
+    ingot_store_close(daemon->store);
+    free(daemon);
 }

@@ -50,7 +50,7 @@ struct igt_delivery_loop {
     struct ingot_lanes ready;    /* of them, those whose live jobs are all in memory */
     uint64_t asked[INGOT_LANES]; /* the number of the last request to read a lane */
     uint64_t requests;
-    struct igt_positions own; /* commits whose jobs the journal handed over */
+    struct igt_positions own; /* commits whose jobs the journal handed over; guarded by lock */
     uint64_t taken;           /* the highest position whose jobs are in memory */
 
     char *cursor; /* all before it is in memory, once taken has reached its horizon; malloc */
@@ -76,6 +76,7 @@ struct igt_delivery_loop {
     int64_t shown_lag_us, shown_us;
     struct ingot_error failure;
     int failed;
+    int asked_to_end;
 
     enum { WORKING, FINISHING, CANCELLING, ENDED } ending;
     void (*closing)(void *context);
@@ -176,6 +177,27 @@ static void report_unstarted(struct igt_delivery_loop *loop, const struct igt_ro
     report(loop, &key, &outcome);
 }
 
+static enum ingot_status deliver(struct igt_delivery_loop *loop,
+                                 const struct igt_config_destination *destination,
+                                 struct attempt *attempt)
+{
+    static const struct igt_outcome success = {.kind = IGT_OUTCOME_SUCCEEDED,
+                                               .retry_after_us = INGOT_NO_TIME};
+    switch (destination->kind) {
+    case IGT_KIND_HTTP:
+        return igt_http_deliver(loop->http, &destination->http, &attempt->delivery, delivered,
+                                attempt);
+    case IGT_KIND_COMMAND:
+        return igt_command_deliver(loop->commands, &destination->command, &attempt->delivery,
+                                   delivered, attempt);
+    case IGT_KIND_INSIDE:
+        destination->inside.take(destination->inside.context, &attempt->delivery);
+        delivered(attempt, &success);
+        return INGOT_OK;
+    }
+    return INGOT_INVALID;
+}
+
 static void start_attempt(struct igt_delivery_loop *loop, const struct igt_row_result *result)
 {
     const struct igt_config_destination *destination =
@@ -196,12 +218,7 @@ static void start_attempt(struct igt_delivery_loop *loop, const struct igt_row_r
     attempt->delivery.attempt = result->row.attempt;
     ingot_ksuid_format(&result->row.event_id, attempt->delivery.event_id);
     ingot_ksuid_format(&result->job_id, attempt->delivery.job_id);
-    enum ingot_status status = destination->kind == IGT_KIND_HTTP
-                                   ? igt_http_deliver(loop->http, &destination->http,
-                                                      &attempt->delivery, delivered, attempt)
-                                   : igt_command_deliver(loop->commands, &destination->command,
-                                                         &attempt->delivery, delivered, attempt);
-    if (status) {
+    if (deliver(loop, destination, attempt)) {
         igt_arena_destroy(arena);
         report_unstarted(loop, result);
     }
@@ -257,8 +274,13 @@ static void log_result(struct igt_delivery_loop *loop, const struct igt_row_resu
 /* The rows of a commit of ours were handed over: the follower's sightings of them are dropped. */
 static void note_position(struct igt_delivery_loop *loop, uint64_t position)
 {
-    if (loop->company == IGT_AMONG && position && !igt_positions_add(&loop->own, position))
-        abort();
+    if (loop->company == IGT_AMONG && position) {
+        pthread_mutex_lock(&loop->lock);
+        int noted = igt_positions_add(&loop->own, position);
+        pthread_mutex_unlock(&loop->lock);
+        if (!noted)
+            abort();
+    }
     if (loop->company == IGT_ALONE && position > loop->taken)
         loop->taken = position;
 }
@@ -358,11 +380,13 @@ static void take_followed(struct igt_delivery_loop *loop, const struct igt_news 
         if (!igt_positions_has(&loop->own, news->notices[i].position))
             igt_scheduler_notice(loop->scheduler, &news->notices[i].key, &batch_of(loop)->rows);
     /* A commit is seen whole, and only once. */
+    pthread_mutex_lock(&loop->lock);
     for (size_t i = 0; i < news->job_count; i++)
         igt_positions_drop(&loop->own, news->jobs[i].position);
     for (size_t i = 0; i < news->notice_count; i++)
         igt_positions_drop(&loop->own, news->notices[i].position);
     igt_positions_drop_below(&loop->own, news->horizon);
+    pthread_mutex_unlock(&loop->lock);
     take_cursor(loop, news);
 }
 
@@ -413,6 +437,8 @@ static void take_one_news(struct igt_delivery_loop *loop, struct igt_news *news)
     igt_news_destroy(news);
 }
 
+static void begin_end(struct igt_delivery_loop *loop);
+
 static void on_arrival(uv_async_t *handle)
 {
     struct igt_delivery_loop *loop = handle->data;
@@ -426,6 +452,8 @@ static void on_arrival(uv_async_t *handle)
     loop->news = NULL;
     loop->last_news = &loop->news;
     int failed = loop->failed;
+    int asked_to_end = loop->asked_to_end;
+    loop->asked_to_end = 0;
     pthread_mutex_unlock(&loop->lock);
     while (results) {
         struct igt_results *next = results->next;
@@ -437,6 +465,8 @@ static void on_arrival(uv_async_t *handle)
         take_one_news(loop, news);
         news = next;
     }
+    if (asked_to_end)
+        begin_end(loop);
     if (failed)
         uv_stop(&loop->uv);
 }
@@ -463,10 +493,19 @@ void igt_delivery_take_news(void *context, struct igt_news *news)
     uv_async_send(&loop->arrival);
 }
 
+size_t igt_delivery_known(void *context, uint64_t *positions, size_t max)
+{
+    struct igt_delivery_loop *loop = context;
+    pthread_mutex_lock(&loop->lock);
+    size_t count = igt_positions_copy(&loop->own, positions, max);
+    pthread_mutex_unlock(&loop->lock);
+    return count;
+}
+
 void igt_delivery_describe(struct igt_delivery_loop *loop, struct igt_buffer *about)
 {
+    struct igt_scheduler_numbers numbers = igt_delivery_numbers(loop);
     pthread_mutex_lock(&loop->lock);
-    struct igt_scheduler_numbers numbers = loop->shown;
     unsigned lanes = loop->shown_lanes;
     int64_t lag_us = loop->shown_lag_us;
     pthread_mutex_unlock(&loop->lock);
@@ -488,6 +527,14 @@ void igt_delivery_take_failure(void *context, const struct ingot_error *error)
     pthread_mutex_lock(&loop->lock);
     loop->failure = *error;
     loop->failed = 1;
+    pthread_mutex_unlock(&loop->lock);
+    uv_async_send(&loop->arrival);
+}
+
+void igt_delivery_end(struct igt_delivery_loop *loop)
+{
+    pthread_mutex_lock(&loop->lock);
+    loop->asked_to_end = 1;
     pthread_mutex_unlock(&loop->lock);
     uv_async_send(&loop->arrival);
 }
@@ -602,19 +649,26 @@ static void on_deadline(uv_timer_t *handle)
     hurry(handle->data);
 }
 
-static void on_signal(uv_signal_t *handle, int number)
+/* The end begins; asked again: faster. */
+static void begin_end(struct igt_delivery_loop *loop)
 {
-    struct igt_delivery_loop *loop = handle->data;
-    if (loop->ending != WORKING) { /* asked again: faster */
+    if (loop->ending != WORKING) {
         hurry(loop);
         return;
     }
-    igt_log(loop->toolkit, INGOT_INFO, "event=ending signal=%d running=%llu", number,
-            (unsigned long long)igt_scheduler_numbers(loop->scheduler).running);
     loop->ending = FINISHING;
     loop->closing(loop->closing_context);
     igt_scheduler_stop(loop->scheduler);
     uv_timer_start(&loop->deadline, on_deadline, (uint64_t)(loop->config->shutdown_us / 1000), 0);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    struct igt_delivery_loop *loop = handle->data;
+    if (loop->ending == WORKING)
+        igt_log(loop->toolkit, INGOT_INFO, "event=ending signal=%d running=%llu", number,
+                (unsigned long long)igt_scheduler_numbers(loop->scheduler).running);
+    begin_end(loop);
 }
 
 enum ingot_status igt_delivery_run(struct igt_delivery_loop *loop, struct igt_journal *journal,
@@ -635,6 +689,7 @@ enum ingot_status igt_delivery_run(struct igt_delivery_loop *loop, struct igt_jo
     uv_prepare_stop(&loop->turn);
     loop->ending = ENDED;
     pthread_mutex_lock(&loop->lock);
+    loop->shown = igt_scheduler_numbers(loop->scheduler);
     enum ingot_status status = loop->failed ? loop->failure.status : INGOT_OK;
     if (status && err)
         *err = loop->failure;
@@ -730,9 +785,12 @@ enum ingot_status igt_delivery_create(const struct igt_config *config, enum igt_
     return status;
 }
 
-struct igt_scheduler_numbers igt_delivery_numbers(const struct igt_delivery_loop *loop)
+struct igt_scheduler_numbers igt_delivery_numbers(struct igt_delivery_loop *loop)
 {
-    return igt_scheduler_numbers(loop->scheduler);
+    pthread_mutex_lock(&loop->lock);
+    struct igt_scheduler_numbers numbers = loop->shown;
+    pthread_mutex_unlock(&loop->lock);
+    return numbers;
 }
 
 static void close_handle(uv_handle_t *handle, void *context)

@@ -31,6 +31,7 @@ enum ingot_status igt_delivery_create(const struct igt_config *config, enum igt_
 void igt_delivery_take_results(void *loop, struct igt_results *results);
 void igt_delivery_take_failure(void *loop, const struct ingot_error *error);
 void igt_delivery_take_news(void *loop, struct igt_news *news);
+size_t igt_delivery_known(void *loop, uint64_t *positions, size_t max);
 
 /* Writes members of a JSON object that say what the loop does: ,"live":…,"running":…. Any thread. */
 void igt_delivery_describe(struct igt_delivery_loop *loop, struct igt_buffer *about);
@@ -45,7 +46,11 @@ enum ingot_status igt_delivery_run(struct igt_delivery_loop *loop, struct igt_jo
                                    struct igt_keeper *keeper, void (*closing)(void *context),
                                    void *context, struct ingot_error *err);
 
-struct igt_scheduler_numbers igt_delivery_numbers(const struct igt_delivery_loop *loop);
+/* Asks it to end, as SIGTERM does. Any thread, until destroy. */
+void igt_delivery_end(struct igt_delivery_loop *loop);
+
+/* As they were at most 100 ms ago while it runs, and as they are once it has ended. Any thread. */
+struct igt_scheduler_numbers igt_delivery_numbers(struct igt_delivery_loop *loop);
 
 /* NULL is allowed. */
 void igt_delivery_destroy(struct igt_delivery_loop *loop);

@@ -16,6 +16,9 @@
 /* How long it waits after a failure. */
 #define FAILED_US 100000
 
+/* Commits of this process that the store need not show, at most. */
+#define KNOWN_MAX 64
+
 /* Without anything new the loop hears of the cursor and horizon after this many polls. */
 #define QUIET_POLLS 50
 
@@ -82,9 +85,15 @@ static int64_t poll_once(struct igt_follower *follower)
     int had_cursor = follower->cursor.data != NULL;
     struct igt_news *news = igt_news_create(had_cursor ? IGT_NEWS_FOLLOWED : IGT_NEWS_VOID);
     enum ingot_status status = INGOT_NOMEM;
+    uint64_t known[KNOWN_MAX];
+    const struct ingot_following from = {
+        .cursor = follower->cursor,
+        .known = known,
+        .known_count = follower->desk.known(follower->desk.context, known, KNOWN_MAX),
+    };
     if (news)
-        status = ingot_store_follow(follower->store, follower->toolkit, follower->cursor, sighted,
-                                    news, &page, &followed, &err);
+        status = ingot_store_follow(follower->store, follower->toolkit, &from, sighted, news, &page,
+                                    &followed, &err);
     if (!status && had_cursor && followed.life != follower->life) {
         /* The server was restarted: it may hand out xids again that the cursor has passed. */
         ingot_page_destroy(page);

@@ -4,6 +4,7 @@
 #include "core/limits.h"
 #include "core/model.h"
 #include "core/toolkit.h"
+#include "recent.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -28,6 +29,7 @@ struct igt_journal {
     struct ingot_store *store;
     const struct ingot_toolkit *toolkit;
     struct igt_journal_callbacks callbacks;
+    struct igt_recent *recent; /* of the thread alone; NULL: nothing is kept */
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t work;
@@ -35,6 +37,7 @@ struct igt_journal {
     size_t waiting_bytes;
     struct igt_batch *batches, **last_batch;
     int stopping, failed;
+    struct igt_journal_numbers numbers;
     long retry_ms; /* 0: the last commit succeeded */
 };
 
@@ -74,7 +77,7 @@ void igt_request_release(struct igt_request *request)
     igt_arena_destroy(request->arena);
 }
 
-static size_t request_bytes(const struct igt_request *request)
+size_t igt_request_bytes(const struct igt_request *request)
 {
     return igt_arena_bytes(request->arena) + request->body.size;
 }
@@ -196,19 +199,12 @@ static void note_failure(struct igt_arena *arena, struct igt_row_result *result,
         *result->error = *err;
 }
 
-/* Takes from what was read what a stored claim needs to be delivered. */
-static void take_body(struct igt_arena *arena, const struct ingot_page *page,
-                      struct igt_row_result *result)
+/* Notes what a stored claim needs to be delivered. */
+static void encode_body(struct igt_arena *arena, const struct ingot_event *event,
+                        const struct ingot_job *job, struct igt_row_result *result)
 {
     struct igt_buffer body = {0};
     struct ingot_error err = {0};
-    const struct ingot_event *event = find_event(page, &result->row.event_id);
-    if (!event || result->row.job >= event->job_count) {
-        ingot_error_set(&err, INGOT_NOT_FOUND, "the event has no job %u", result->row.job);
-        note_failure(arena, result, &err);
-        return;
-    }
-    const struct ingot_job *job = &event->jobs[result->row.job];
     igt_delivery_encode(&body, event, job);
     result->job_id = job->id;
     result->destination = igt_arena_copy(arena, job->destination);
@@ -221,9 +217,43 @@ static void take_body(struct igt_arena *arena, const struct ingot_page *page,
     }
 }
 
-static int is_claim(const struct igt_row_result *result)
+/* The same from what was read. */
+static void take_body(struct igt_arena *arena, const struct ingot_page *page,
+                      struct igt_row_result *result)
 {
-    return result->verdict == INGOT_STORED && result->row.state_after == INGOT_STATE_EXECUTING;
+    struct ingot_error err = {0};
+    const struct ingot_event *event = find_event(page, &result->row.event_id);
+    if (event && result->row.job < event->job_count) {
+        encode_body(arena, event, &event->jobs[result->row.job], result);
+        return;
+    }
+    ingot_error_set(&err, INGOT_NOT_FOUND, "the event has no job %u", result->row.job);
+    note_failure(arena, result, &err);
+}
+
+/* Whether a row is a claim that was stored, and whose body is not there yet. */
+static int lacks_body(const struct igt_row_result *result)
+{
+    return result->verdict == INGOT_STORED && result->row.state_after == INGOT_STATE_EXECUTING &&
+           !result->body.data;
+}
+
+/* Takes the bodies of the claims whose events are still in memory. */
+static void take_recent(struct igt_journal *journal, struct igt_results *results)
+{
+    for (size_t i = 0; i < results->row_count && journal->recent; i++) {
+        struct igt_row_result *result = &results->rows[i];
+        const struct igt_map_key key = {result->row.event_id, result->row.job};
+        const struct ingot_job *job = NULL;
+        struct igt_request *request = NULL;
+        if (!lacks_body(result))
+            continue;
+        const struct ingot_event *event = igt_recent_take(journal->recent, &key, &job, &request);
+        if (!event)
+            continue;
+        encode_body(results->arena, event, job, result);
+        igt_request_release(request);
+    }
 }
 
 /* Reads the events of claims one by one, because one of them cannot be read with the others. */
@@ -233,7 +263,7 @@ static void load_bodies_apart(struct igt_journal *journal, struct igt_results *r
         struct igt_row_result *result = &results->rows[i];
         struct ingot_page *page = NULL;
         struct ingot_error err = {0};
-        if (!is_claim(result))
+        if (!lacks_body(result))
             continue;
         if (ingot_store_event(journal->store, journal->toolkit, &result->row.event_id, &page, &err))
             note_failure(results->arena, result, &err);
@@ -249,18 +279,19 @@ static void load_bodies(struct igt_journal *journal, struct igt_results *results
     struct ingot_page *page = NULL;
     ingot_ksuid *ids = igt_arena_array(results->arena, results->row_count + 1, sizeof *ids);
     size_t count = 0;
+    take_recent(journal, results);
     for (size_t i = 0; ids && i < results->row_count; i++)
-        if (is_claim(&results->rows[i]))
+        if (lacks_body(&results->rows[i]))
             ids[count++] = results->rows[i].row.event_id;
     if (ids && count == 0)
         return;
-    if (!ids || ingot_store_events(journal->store, journal->toolkit, ids, count, INGOT_DETAIL_ALL,
-                                   &page, NULL)) {
+    if (!ids || ingot_store_events(journal->store, journal->toolkit, ids, count,
+                                   INGOT_DETAIL_DELIVERY, &page, NULL)) {
         load_bodies_apart(journal, results);
         return;
     }
     for (size_t i = 0; i < results->row_count; i++)
-        if (is_claim(&results->rows[i]))
+        if (lacks_body(&results->rows[i]))
             take_body(results->arena, page, &results->rows[i]);
     ingot_page_destroy(page);
 }
@@ -308,8 +339,8 @@ static void read_jobs(struct igt_journal *journal, struct igt_results *results)
 }
 
 /* Tells requests their verdicts, and hands those that stored something on to be sighted. */
-static void settle_requests(struct share *share, const struct ingot_commit *commit,
-                            struct igt_results *results)
+static void settle_requests(struct igt_journal *journal, struct share *share,
+                            const struct ingot_commit *commit, struct igt_results *results)
 {
     size_t at = 0;
     for (struct igt_request *request = share->requests, *next; request; request = next) {
@@ -323,6 +354,9 @@ static void settle_requests(struct share *share, const struct ingot_commit *comm
         if (stored) {
             igt_request_retain(request);
             results->requests[results->request_count++] = request;
+            /* Of what was sent again the jobs may be those of somebody who was faster. */
+            if (journal->recent && commit->sending == INGOT_COMMIT_FIRST)
+                igt_recent_add(journal->recent, request);
         }
         decide(request);
     }
@@ -379,6 +413,15 @@ static struct igt_results *create_results(const struct share *share)
     return results;
 }
 
+static void count_commit(struct igt_journal *journal, const struct ingot_commit *commit)
+{
+    pthread_mutex_lock(&journal->lock);
+    journal->numbers.commits++;
+    journal->numbers.events += commit->event_count;
+    journal->numbers.transitions += commit->transition_count;
+    pthread_mutex_unlock(&journal->lock);
+}
+
 /* Sends a share as a commit and tells everybody. Only when it returns INGOT_OK is the share used up. */
 static enum ingot_status send_share(struct igt_journal *journal, struct share *share,
                                     enum ingot_commit_sending sending, struct ingot_error *err)
@@ -397,8 +440,9 @@ static enum ingot_status send_share(struct igt_journal *journal, struct share *s
         return status;
     }
     results->position = commit.position;
+    count_commit(journal, &commit);
     /* Who waits for an answer gets it before the bodies are read. */
-    settle_requests(share, &commit, results);
+    settle_requests(journal, share, &commit, results);
     if (is_news(&commit))
         ingot_store_wake(journal->store);
     settle_rows(journal, share, &commit, results);
@@ -545,7 +589,7 @@ static void take_share(struct igt_journal *journal, struct share *share)
             share->event_count + journal->requests->event_count <= IGT_COMMIT_EVENTS_MAX)) {
         struct igt_request *request = journal->requests;
         journal->requests = request->next;
-        journal->waiting_bytes -= request_bytes(request);
+        journal->waiting_bytes -= igt_request_bytes(request);
         request->next = NULL;
         *last_request = request;
         last_request = &request->next;
@@ -653,7 +697,8 @@ static void *run(void *context)
     }
 }
 
-enum ingot_status igt_journal_start(struct ingot_store *store, const struct ingot_toolkit *toolkit,
+enum ingot_status igt_journal_start(struct ingot_store *store, enum igt_keeping keeping,
+                                    const struct ingot_toolkit *toolkit,
                                     const struct igt_journal_callbacks *callbacks,
                                     struct igt_journal **ret_journal, struct ingot_error *err)
 {
@@ -666,6 +711,8 @@ enum ingot_status igt_journal_start(struct ingot_store *store, const struct ingo
     journal->callbacks = *callbacks;
     journal->last_request = &journal->requests;
     journal->last_batch = &journal->batches;
+    if (keeping == IGT_KEEPING_RECENT)
+        journal->recent = igt_recent_create(IGT_RECENT_BYTES_MAX); /* without it they are read */
     pthread_mutex_init(&journal->lock, NULL);
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
@@ -673,6 +720,7 @@ enum ingot_status igt_journal_start(struct ingot_store *store, const struct ingo
     pthread_condattr_destroy(&attributes);
     int code = pthread_create(&journal->thread, NULL, run, journal);
     if (code) {
+        igt_recent_destroy(journal->recent);
         free(journal);
         return ingot_error_set(err, INGOT_IO, "journal: could not start a thread: %s",
                                strerror(code));
@@ -684,7 +732,7 @@ enum ingot_status igt_journal_start(struct ingot_store *store, const struct ingo
 enum ingot_status igt_journal_submit(struct igt_journal *journal, struct igt_request *request)
 {
     enum ingot_status status = INGOT_OK;
-    size_t bytes = request_bytes(request);
+    size_t bytes = igt_request_bytes(request);
     pthread_mutex_lock(&journal->lock);
     if (journal->failed || journal->stopping)
         status = INGOT_CLOSED;
@@ -716,6 +764,14 @@ void igt_journal_submit_batch(struct igt_journal *journal, struct igt_batch *bat
         igt_batch_destroy(batch);
 }
 
+struct igt_journal_numbers igt_journal_numbers(struct igt_journal *journal)
+{
+    pthread_mutex_lock(&journal->lock);
+    struct igt_journal_numbers numbers = journal->numbers;
+    pthread_mutex_unlock(&journal->lock);
+    return numbers;
+}
+
 int igt_journal_is_healthy(struct igt_journal *journal)
 {
     pthread_mutex_lock(&journal->lock);
@@ -739,6 +795,7 @@ void igt_journal_destroy(struct igt_journal *journal)
 {
     if (!journal)
         return;
+    igt_recent_destroy(journal->recent);
     pthread_cond_destroy(&journal->work);
     pthread_mutex_destroy(&journal->lock);
     free(journal);

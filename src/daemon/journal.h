@@ -32,6 +32,7 @@ struct igt_request {
 struct igt_request *igt_request_create(void);
 void igt_request_retain(struct igt_request *request);
 void igt_request_release(struct igt_request *request);
+size_t igt_request_bytes(const struct igt_request *request); /* of memory, about */
 
 /* What the scheduler asks for, with the memory that errors stand in; the journal takes it over. */
 struct igt_batch {
@@ -83,8 +84,15 @@ struct igt_journal_callbacks {
 
 struct igt_journal;
 
+/* What becomes of the events of requests once they are stored. */
+enum igt_keeping {
+    IGT_KEEPING_NONE,  /* others will deliver them */
+    IGT_KEEPING_RECENT /* they stay in memory for a first attempt from here */
+};
+
 /* Starts the thread. The store must stay open until stop has returned. */
-enum ingot_status igt_journal_start(struct ingot_store *store, const struct ingot_toolkit *toolkit,
+enum ingot_status igt_journal_start(struct ingot_store *store, enum igt_keeping keeping,
+                                    const struct ingot_toolkit *toolkit,
                                     const struct igt_journal_callbacks *callbacks,
                                     struct igt_journal **ret_journal, struct ingot_error *err);
 
@@ -97,6 +105,12 @@ enum ingot_status igt_journal_submit(struct igt_journal *journal, struct igt_req
 
 /* Hands rows and reads over; after a failure they are dropped. */
 void igt_journal_submit_batch(struct igt_journal *journal, struct igt_batch *batch);
+
+/* What was committed since the start. */
+struct igt_journal_numbers {
+    uint64_t commits, events, transitions;
+};
+struct igt_journal_numbers igt_journal_numbers(struct igt_journal *journal); /* any thread */
 
 /* Whether the store still works. Any thread. */
 int igt_journal_is_healthy(struct igt_journal *journal);

@@ -153,9 +153,9 @@ static void make_cursor(struct igt_keeper *keeper)
     struct ingot_followed followed = {0};
     struct ingot_error err = {0};
     struct igt_news *news = igt_news_create(IGT_NEWS_CURSOR);
-    enum ingot_status status =
-        ingot_store_follow(keeper->reader, &keeper->toolkit, (struct ingot_bytes){NULL, 0}, NULL,
-                           NULL, &page, &followed, &err);
+    enum ingot_status status = ingot_store_follow(keeper->reader, &keeper->toolkit,
+                                                  &(struct ingot_following){.known_count = 0}, NULL,
+                                                  NULL, &page, &followed, &err);
     if (status && status != INGOT_UNSUPPORTED)
         note_failure(keeper, "checkpoint_failed", &err);
     if (status || !news) {

@@ -51,9 +51,11 @@ struct igt_news {
     struct igt_news *next;
 };
 
-/* Where news go. Takes them over; any thread. */
+/* Where news go. Any thread. */
 struct igt_news_desk {
-    void (*take)(void *context, struct igt_news *news);
+    void (*take)(void *context, struct igt_news *news); /* takes them over */
+    /* Copies the positions of commits of which no news are needed, at most max; returns how many. */
+    size_t (*known)(void *context, uint64_t *positions, size_t max);
     void *context;
 };
 

@@ -50,6 +50,14 @@ int igt_positions_add(struct igt_positions *positions, uint64_t position)
     return 1;
 }
 
+size_t igt_positions_copy(const struct igt_positions *positions, uint64_t *members, size_t max)
+{
+    size_t count = positions->count < max ? positions->count : max;
+    if (count)
+        memcpy(members, positions->members + positions->count - count, count * sizeof *members);
+    return count;
+}
+
 void igt_positions_drop_below(struct igt_positions *positions, uint64_t horizon)
 {
     size_t at = place_of(positions, horizon);

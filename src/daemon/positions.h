@@ -20,6 +20,9 @@ int igt_positions_add(struct igt_positions *positions, uint64_t position);
 
 int igt_positions_has(const struct igt_positions *positions, uint64_t position);
 
+/* Copies the highest, at most max of them; returns how many. */
+size_t igt_positions_copy(const struct igt_positions *positions, uint64_t *members, size_t max);
+
 /* Takes those out that are lower than the horizon. */
 void igt_positions_drop_below(struct igt_positions *positions, uint64_t horizon);
 

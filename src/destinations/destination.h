@@ -52,6 +52,12 @@ struct igt_command_config {
     int64_t timeout_us;
 };
 
+/* A function of this process: the attempt is made by calling it, and always succeeds. */
+struct igt_inside_config {
+    void (*take)(void *context, const struct igt_delivery *delivery);
+    void *context;
+};
+
 /* What all HTTP destinations of a loop share: the curl multi handle and its timers. */
 struct igt_http_client;
 enum ingot_status igt_http_client_create(uv_loop_t *loop, const struct ingot_toolkit *toolkit,

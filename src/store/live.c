@@ -183,8 +183,9 @@ static enum ingot_status follow(struct ingot_store *store, const struct ingot_to
     struct follower follower = {.candidates = candidates, .lanes = lanes};
     struct ingot_followed followed;
     struct ingot_page *page = NULL;
+    const struct ingot_following from = {.cursor = cursor};
     enum ingot_status status =
-        ingot_store_follow(store, toolkit, cursor, note_sighting, &follower, &page, &followed, err);
+        ingot_store_follow(store, toolkit, &from, note_sighting, &follower, &page, &followed, err);
     if (follower.failed)
         return no_memory(err);
     if (status)

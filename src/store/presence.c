@@ -50,7 +50,7 @@ static enum ingot_status end(struct ingot_store *store, struct call *call, enum 
 }
 
 enum ingot_status ingot_store_follow(struct ingot_store *store, const struct ingot_toolkit *toolkit,
-                                     struct ingot_bytes cursor,
+                                     const struct ingot_following *from,
                                      int (*sighted)(void *context, const struct ingot_sighting *),
                                      void *context, struct ingot_page **ret_page,
                                      struct ingot_followed *ret_followed, struct ingot_error *err)
@@ -61,8 +61,8 @@ enum ingot_status ingot_store_follow(struct ingot_store *store, const struct ing
     enum ingot_status status = begin(store, toolkit, &call, err);
     if (status)
         return status;
-    status = store->adapter->follow(store->handle, &call.toolkit, cursor, sighted, context,
-                                    call.page, ret_followed, err);
+    status = store->adapter->follow(store->handle, &call.toolkit, from, sighted, context, call.page,
+                                    ret_followed, err);
     return end(store, &call, status, ret_page);
 }
 

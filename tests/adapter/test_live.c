@@ -78,14 +78,14 @@ static enum ingot_status watch_events(void *handle, const struct ingot_toolkit *
 }
 
 static enum ingot_status watch_follow(void *handle, const struct ingot_toolkit *toolkit,
-                                      struct ingot_bytes cursor,
+                                      const struct ingot_following *from,
                                       int (*sighted)(void *, const struct ingot_sighting *),
                                       void *context, struct ingot_page *page,
                                       struct ingot_followed *ret_followed, struct ingot_error *err)
 {
     if (++work.follows == meanwhile_follow && meanwhile)
         do_meanwhile(handle, toolkit);
-    return inner->follow(handle, toolkit, cursor, sighted, context, page, ret_followed, err);
+    return inner->follow(handle, toolkit, from, sighted, context, page, ret_followed, err);
 }
 
 static enum ingot_status watch_checkpoints(void *handle, const struct ingot_toolkit *toolkit,
@@ -233,8 +233,8 @@ static struct ingot_page *cursor_of_now(struct ingot_store *store, struct ingot_
     struct ingot_page *page = NULL;
     struct ingot_followed followed;
     struct ingot_error err = {0};
-    if (ingot_store_follow(store, NULL, (struct ingot_bytes){NULL, 0}, NULL, NULL, &page, &followed,
-                           &err))
+    if (ingot_store_follow(store, NULL, &(struct ingot_following){.known_count = 0}, NULL, NULL,
+                           &page, &followed, &err))
         fail_msg("%s", err.message);
     *ret_cursor = followed.cursor;
     return page;

@@ -355,9 +355,9 @@ static void follow(struct round *round)
     struct ingot_error err = {0};
     size_t counts[3] = {0};
     resume(round);
-    enum ingot_status status =
-        ingot_store_follow(fixture->store, &fixture->toolkit, ingot_bytes_of(round->cursor),
-                           count_sighting, counts, &page, &followed, &err);
+    const struct ingot_following from = {.cursor = ingot_bytes_of(round->cursor)};
+    enum ingot_status status = ingot_store_follow(fixture->store, &fixture->toolkit, &from,
+                                                  count_sighting, counts, &page, &followed, &err);
     if (!succeeded(round, "follow", status, &err)) {
         assert_null(page);
         return;
@@ -373,8 +373,8 @@ static void begin_to_follow(struct round *round)
     struct ingot_page *page = NULL;
     struct ingot_followed followed;
     assert_int_equal(ingot_store_follow(round->fixture->store, &round->fixture->toolkit,
-                                        (struct ingot_bytes){NULL, 0}, count_sighting, NULL, &page,
-                                        &followed, NULL),
+                                        &(struct ingot_following){.known_count = 0}, count_sighting,
+                                        NULL, &page, &followed, NULL),
                      INGOT_OK);
     snprintf(round->cursor, sizeof round->cursor, "%s", (const char *)followed.cursor.data);
     ingot_page_destroy(page);

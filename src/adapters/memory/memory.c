@@ -172,10 +172,10 @@ static int copy_job(struct ingot_page *page, const struct ingot_job *from, enum 
     *to = *from;
     to->destination = ingot_page_copy(page, from->destination);
     to->event = ingot_page_copy(page, from->event);
-    to->context = detail == INGOT_DETAIL_ALL ? ingot_page_copy(page, from->context) : absent;
-    to->data = detail == INGOT_DETAIL_ALL ? ingot_page_copy(page, from->data) : absent;
+    to->context = detail != INGOT_DETAIL_ROUTING ? ingot_page_copy(page, from->context) : absent;
+    to->data = detail != INGOT_DETAIL_ROUTING ? ingot_page_copy(page, from->data) : absent;
     return to->destination.data && to->event.data &&
-           (detail != INGOT_DETAIL_ALL ||
+           (detail == INGOT_DETAIL_ROUTING ||
             ((!from->context.data || to->context.data) && (!from->data.data || to->data.data)));
 }
 
@@ -186,12 +186,12 @@ static int copy_event(struct ingot_page *page, const struct ingot_event *from,
     *to = *from;
     to->source = ingot_page_copy(page, from->source);
     to->name = ingot_page_copy(page, from->name);
-    to->context = detail == INGOT_DETAIL_ALL ? ingot_page_copy(page, from->context) : absent;
-    to->data = detail == INGOT_DETAIL_ALL ? ingot_page_copy(page, from->data) : absent;
+    to->context = detail != INGOT_DETAIL_ROUTING ? ingot_page_copy(page, from->context) : absent;
+    to->data = detail != INGOT_DETAIL_ROUTING ? ingot_page_copy(page, from->data) : absent;
     to->jobs = NULL;
     to->job_count = 0;
     return to->source.data && to->name.data &&
-           (detail != INGOT_DETAIL_ALL ||
+           (detail == INGOT_DETAIL_ROUTING ||
             ((!from->context.data || to->context.data) && (!from->data.data || to->data.data)));
 }
 
@@ -476,6 +476,10 @@ static int copy_whole(struct ingot_page *page, const struct entry *entry, enum i
         struct ingot_job *job = &event->jobs[event->job_count++];
         if (!copy_job(page, &entry->jobs[i], detail, job))
             return 0;
+        if (detail == INGOT_DETAIL_DELIVERY) {
+            ingot_job_born(job, &entry->event.id, job->number, job->created_us);
+            continue;
+        }
         job->latest = latest_of(entry, job);
         if (detail == INGOT_DETAIL_ROUTING)
             job->latest.error = (struct ingot_bytes){NULL, 0};
@@ -754,7 +758,7 @@ static enum ingot_status show(const struct memory *memory, size_t position,
 }
 
 static enum ingot_status memory_follow(void *handle, const struct ingot_toolkit *toolkit,
-                                       struct ingot_bytes cursor,
+                                       const struct ingot_following *from,
                                        int (*sighted)(void *context, const struct ingot_sighting *),
                                        void *context, struct ingot_page *page,
                                        struct ingot_followed *ret_followed, struct ingot_error *err)
@@ -764,8 +768,8 @@ static enum ingot_status memory_follow(void *handle, const struct ingot_toolkit 
     enum ingot_status status = INGOT_OK;
     char text[48];
     (void)toolkit;
-    if (cursor.data)
-        status = parse_cursor(memory, cursor, &position, err);
+    if (from->cursor.data)
+        status = parse_cursor(memory, from->cursor, &position, err);
     while (!status && position < memory->log_count)
         status = show(memory, ++position, sighted, context, err);
     if (status)

@@ -212,10 +212,18 @@ static void fill_retirements(struct postgres_parameters *parameters,
 
 /* ---- verdicts ----------------------------------------------------------- */
 
+/* Whether a statement's answer is that all its rows were stored. */
+static int is_all(const PGresult *result)
+{
+    return PQntuples(result) == 1 && PQgetisnull(result, 0, 0);
+}
+
 /* The rows that the server named were stored; both are in the order of their keys. */
 static void take_events(const struct writing *writing, const PGresult *result)
 {
     int row = 0;
+    for (size_t i = 0; i < writing->commit->event_count && is_all(result); i++)
+        writing->commit->events[i].verdict = INGOT_STORED;
     for (size_t i = 0; i < writing->commit->event_count && row < PQntuples(result); i++) {
         struct ingot_commit_event *given = &writing->commit->events[writing->events[i]];
         ingot_ksuid stored = postgres_get_ksuid(result, row, 0);
@@ -229,6 +237,8 @@ static void take_events(const struct writing *writing, const PGresult *result)
 static void take_transitions(const struct writing *writing, const PGresult *result)
 {
     int row = 0;
+    for (size_t i = 0; i < writing->commit->transition_count && is_all(result); i++)
+        writing->commit->transitions[i].verdict = INGOT_STORED;
     for (size_t i = 0; i < writing->commit->transition_count && row < PQntuples(result); i++) {
         struct ingot_commit_transition *given =
             &writing->commit->transitions[writing->transitions[i]];

@@ -263,7 +263,7 @@ static enum ingot_status take_rows(struct postgres_store *store, struct follower
 /* In a pipeline, at whose end libpq forgets that rows were to come one by one. */
 static int send_statement(PGconn *connection, const struct postgres_parameters *parameters)
 {
-    const int binary[] = {1, 1, 1};
+    const int binary[] = {1, 1, 1, 1};
     return PQenterPipelineMode(connection) &&
            PQsendQueryParams(connection, sql_follow, parameters->count, parameters->types,
                              (const char *const *)parameters->values, parameters->lengths, binary,
@@ -272,19 +272,24 @@ static int send_statement(PGconn *connection, const struct postgres_parameters *
 }
 
 enum ingot_status postgres_follow(void *handle, const struct ingot_toolkit *toolkit,
-                                  struct ingot_bytes cursor,
+                                  const struct ingot_following *from,
                                   int (*sighted)(void *context, const struct ingot_sighting *),
                                   void *context, struct ingot_page *page,
                                   struct ingot_followed *ret_followed, struct ingot_error *err)
 {
     struct postgres_store *store = handle;
-    struct follower follower = {sighted, context, toolkit, page, {{NULL, 0}, 0, 0}, !cursor.data};
+    struct follower follower = {sighted, context,           toolkit,
+                                page,    {{NULL, 0}, 0, 0}, !from->cursor.data};
     struct postgres_parameters parameters = {0};
+    const enum postgres_type number = POSTGRES_LONG;
     enum ingot_status status = INGOT_OK;
-    if (cursor.data)
-        status = add_cursor(&parameters, cursor, err);
+    if (from->cursor.data)
+        status = add_cursor(&parameters, from->cursor, err);
     else
         add_no_cursor(&parameters);
+    postgres_begin_rows(&parameters, &number, 1, from->known_count);
+    for (size_t i = 0; i < from->known_count; i++)
+        postgres_add_long(&parameters, (int64_t)from->known[i]);
     if (!status && parameters.failed)
         status = postgres_no_memory(err);
     if (!status)

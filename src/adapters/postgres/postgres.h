@@ -156,7 +156,15 @@ struct ingot_bytes postgres_get_bytes(const PGresult *result, int row, int colum
 ingot_ksuid postgres_get_ksuid(const PGresult *result, int row, int column);
 int64_t postgres_get_time(const PGresult *result, int row, int column);
 
-/* ---- read.c: what commit.c and follow.c need of it ---------------------- */
+/* ---- read.c: what the others need of it --------------------------------- */
+
+/*
+ * Begins a transaction that only reads, of one snapshot; whatever came of it,
+ * postgres_rollback() ends it.
+ */
+enum ingot_status postgres_begin_reading(struct postgres_store *store,
+                                         const struct ingot_toolkit *toolkit,
+                                         struct ingot_error *err);
 
 /*
  * Events with all their jobs, latest filled, ascending; the ids are ascending and
@@ -216,7 +224,7 @@ enum ingot_status postgres_routes(void *handle, const struct ingot_toolkit *tool
 
 /* follow.c */
 enum ingot_status postgres_follow(void *handle, const struct ingot_toolkit *toolkit,
-                                  struct ingot_bytes cursor,
+                                  const struct ingot_following *from,
                                   int (*sighted)(void *context, const struct ingot_sighting *),
                                   void *context, struct ingot_page *page,
                                   struct ingot_followed *ret_followed, struct ingot_error *err);

@@ -262,17 +262,12 @@ enum ingot_status postgres_checkpoints(void *handle, const struct ingot_toolkit 
                                        struct ingot_error *err)
 {
     struct postgres_store *store = handle;
-    struct postgres_statement begin = {sql_begin_reading, NULL, NULL};
     struct ingot_checkpoint *checkpoints =
         ingot_page_alloc(page, INGOT_LANES * sizeof *checkpoints);
     size_t count = 0, some;
     if (!checkpoints)
         return postgres_no_memory(err);
-    enum ingot_status status = postgres_ready(store, toolkit, err);
-    if (!status)
-        status =
-            postgres_run(store, &begin, 1, POSTGRES_READS, err, "could not read the checkpoints");
-    postgres_clear(&begin, 1);
+    enum ingot_status status = postgres_begin_reading(store, toolkit, err);
     if (!status)
         status = read_list(store, lanes, before_us, page, checkpoints, &count, err);
     for (size_t done = 0; done < count && !status; done += some) {

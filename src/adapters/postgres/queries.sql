@@ -157,8 +157,15 @@ SELECT EXISTS (SELECT FROM stored) OR (SELECT body FROM newest) IS NOT DISTINCT 
 -- name: begin_reading
 BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY
 
+-- To compile a statement over many partitions takes a second, and saves none.
+-- name: plan_plainly
+SELECT set_config('jit', 'off', true)
+
 -- name: read_events
 SELECT * FROM ingot.read_events($1, $2 = 1)
+
+-- name: events_to_deliver
+SELECT * FROM ingot.events_to_deliver($1)
 
 -- name: born_events
 SELECT * FROM ingot.read_events($1, $2 = 1) WHERE job < 0
@@ -225,5 +232,5 @@ FETCH 2000 FROM scan_transitions
 -- ---- follow.c ----
 
 -- name: follow
-SELECT * FROM ingot.follow($1::pg_snapshot, $2, $3)
+SELECT * FROM ingot.follow($1::pg_snapshot, $2, $3, $4)
 

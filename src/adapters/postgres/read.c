@@ -18,14 +18,16 @@ enum ingot_status postgres_corrupt(struct ingot_error *err, const char *what)
                            what);
 }
 
-static enum ingot_status begin(struct postgres_store *store, const struct ingot_toolkit *toolkit,
-                               struct ingot_error *err)
+enum ingot_status postgres_begin_reading(struct postgres_store *store,
+                                         const struct ingot_toolkit *toolkit,
+                                         struct ingot_error *err)
 {
-    PGresult *result = NULL;
+    struct postgres_statement statements[] = {{sql_begin_reading, NULL, NULL},
+                                              {sql_plan_plainly, NULL, NULL}};
     enum ingot_status status = postgres_ready(store, toolkit, err);
     if (!status)
-        status = postgres_query(store, sql_begin_reading, NULL, &result, err, "could not read");
-    PQclear(result);
+        status = postgres_run(store, statements, 2, POSTGRES_READS, err, "could not read");
+    postgres_clear(statements, 2);
     return status;
 }
 
@@ -235,7 +237,7 @@ static enum ingot_status get_events(const PGresult *result, enum ingot_detail de
     return INGOT_OK;
 }
 
-/* Asks for the rows of events by one of the statements that take ids. */
+/* Asks for the rows of events by one of the statements that take ids, and a detail if it is not fixed. */
 static enum ingot_status ask(struct postgres_store *store, const char *sql,
                              const ingot_ksuid *event_ids, size_t event_count,
                              enum ingot_detail detail, PGresult **ret_result,
@@ -246,7 +248,8 @@ static enum ingot_status ask(struct postgres_store *store, const char *sql,
     postgres_begin_rows(&parameters, &type, 1, event_count);
     for (size_t i = 0; i < event_count; i++)
         postgres_add_ksuid(&parameters, &event_ids[i]);
-    postgres_add_int(&parameters, detail == INGOT_DETAIL_ALL);
+    if (detail != INGOT_DETAIL_DELIVERY)
+        postgres_add_int(&parameters, detail == INGOT_DETAIL_ALL);
     enum ingot_status status =
         postgres_query(store, sql, &parameters, ret_result, err, "could not read");
     postgres_parameters_fini(&parameters);
@@ -260,7 +263,8 @@ enum ingot_status postgres_read_events(struct postgres_store *store, const ingot
 {
     PGresult *result = NULL;
     enum ingot_status status =
-        ask(store, sql_read_events, event_ids, event_count, detail, &result, err);
+        ask(store, detail == INGOT_DETAIL_DELIVERY ? sql_events_to_deliver : sql_read_events,
+            event_ids, event_count, detail, &result, err);
     if (!status)
         status = get_events(result, detail, page, ret_events, ret_count, err);
     PQclear(result);
@@ -448,7 +452,7 @@ enum ingot_status postgres_find(void *handle, const struct ingot_toolkit *toolki
         finding.numbers = ingot_page_alloc(scratch, where->limit * sizeof *finding.numbers);
     }
     enum ingot_status status = finding.event_ids && finding.counts && finding.numbers
-                                   ? begin(store, toolkit, err)
+                                   ? postgres_begin_reading(store, toolkit, err)
                                    : postgres_no_memory(err);
     if (!status)
         status = end(store, find(store, &finding, err));
@@ -514,17 +518,16 @@ enum ingot_status postgres_counts(void *handle, const struct ingot_toolkit *tool
                                   struct ingot_error *err)
 {
     struct postgres_store *store = handle;
-    struct postgres_statement statements[] = {
-        {sql_begin_reading, NULL, NULL}, {sql_totals, NULL, NULL}, {sql_counts, NULL, NULL}};
-    enum ingot_status status = postgres_ready(store, toolkit, err);
+    struct postgres_statement statements[] = {{sql_totals, NULL, NULL}, {sql_counts, NULL, NULL}};
+    enum ingot_status status = postgres_begin_reading(store, toolkit, err);
     if (!status)
-        status = postgres_run(store, statements, 3, POSTGRES_READS, err, "could not count");
+        status = postgres_run(store, statements, 2, POSTGRES_READS, err, "could not count");
     if (!status) {
-        counts->events = (uint64_t)postgres_get_int(statements[1].result, 0, 0);
-        counts->transitions = (uint64_t)postgres_get_int(statements[1].result, 0, 1);
-        status = get_counts(statements[2].result, page, counts, err);
+        counts->events = (uint64_t)postgres_get_int(statements[0].result, 0, 0);
+        counts->transitions = (uint64_t)postgres_get_int(statements[0].result, 0, 1);
+        status = get_counts(statements[1].result, page, counts, err);
     }
-    postgres_clear(statements, 3);
+    postgres_clear(statements, 2);
     return end(store, status);
 }
 
@@ -671,14 +674,13 @@ enum ingot_status postgres_scan(void *handle, const struct ingot_toolkit *toolki
                                 const struct ingot_visitor *visitor, struct ingot_error *err)
 {
     struct postgres_store *store = handle;
-    struct postgres_statement statements[] = {{sql_begin_reading, NULL, NULL},
-                                              {sql_scan_events, NULL, NULL},
+    struct postgres_statement statements[] = {{sql_scan_events, NULL, NULL},
                                               {sql_scan_jobs, NULL, NULL},
                                               {sql_scan_transitions, NULL, NULL}};
-    enum ingot_status status = postgres_ready(store, toolkit, err);
+    enum ingot_status status = postgres_begin_reading(store, toolkit, err);
     if (!status)
-        status = postgres_run(store, statements, 4, POSTGRES_READS, err, "could not read");
-    postgres_clear(statements, 4);
+        status = postgres_run(store, statements, 3, POSTGRES_READS, err, "could not read");
+    postgres_clear(statements, 3);
     if (!status)
         status = merge(store, visitor, err);
     return end(store, status);

@@ -134,7 +134,7 @@ enum ingot_status sqlite_read_added_jobs(struct sqlite_store *store, struct ingo
     size_t size = event->job_count;
     int code;
     sqlite_bind_ksuid(row, 1, &event->id);
-    sqlite3_bind_int(row, 2, detail == INGOT_DETAIL_ALL);
+    sqlite3_bind_int(row, 2, detail != INGOT_DETAIL_ROUTING);
     while (!status && (code = sqlite3_step(row)) == SQLITE_ROW) {
         if (event->job_count == size) {
             size = size * 2 + 4;
@@ -187,7 +187,7 @@ enum ingot_status sqlite_read_event(struct sqlite_store *store, const ingot_ksui
     sqlite3_stmt *row = store->statements[S_EVENT];
     enum ingot_status status;
     sqlite_bind_ksuid(row, 1, event_id);
-    sqlite3_bind_int(row, 2, detail == INGOT_DETAIL_ALL);
+    sqlite3_bind_int(row, 2, detail != INGOT_DETAIL_ROUTING);
     int code = sqlite3_step(row);
     if (code == SQLITE_ROW)
         status = get_event(store, row, detail, page, ret_event, err);
@@ -237,7 +237,7 @@ enum ingot_status sqlite_events(void *handle, const struct ingot_toolkit *toolki
         }
         if (!status)
             status = sqlite_read_added_jobs(store, event, detail, page, err);
-        for (size_t j = 0; j < event->job_count && !status; j++)
+        for (size_t j = 0; j < event->job_count && detail != INGOT_DETAIL_DELIVERY && !status; j++)
             status = fill_latest(store, &event->jobs[j], detail, page, err);
         page->event_count++;
         page->job_count += event->job_count;
@@ -571,7 +571,7 @@ static enum ingot_status follow(struct sqlite_store *store, struct ingot_bytes c
 }
 
 enum ingot_status sqlite_follow(void *handle, const struct ingot_toolkit *toolkit,
-                                struct ingot_bytes cursor,
+                                const struct ingot_following *from,
                                 int (*sighted)(void *context, const struct ingot_sighting *),
                                 void *context, struct ingot_page *page,
                                 struct ingot_followed *ret_followed, struct ingot_error *err)
@@ -581,7 +581,7 @@ enum ingot_status sqlite_follow(void *handle, const struct ingot_toolkit *toolki
     enum ingot_status status = sqlite_read_begin(store, toolkit, err);
     if (status)
         return status;
-    return sqlite_read_end(store, follow(store, cursor, &follower, page, ret_followed, err));
+    return sqlite_read_end(store, follow(store, from->cursor, &follower, page, ret_followed, err));
 }
 
 /* ---- counts, routes ----------------------------------------------------- */

@@ -132,7 +132,7 @@ enum ingot_status sqlite_routes(void *handle, const struct ingot_toolkit *toolki
                                 struct ingot_page *page, struct ingot_bytes *ret_routes,
                                 struct ingot_error *err);
 enum ingot_status sqlite_follow(void *handle, const struct ingot_toolkit *toolkit,
-                                struct ingot_bytes cursor,
+                                const struct ingot_following *from,
                                 int (*sighted)(void *context, const struct ingot_sighting *),
                                 void *context, struct ingot_page *page,
                                 struct ingot_followed *ret_followed, struct ingot_error *err);

@@ -1,0 +1,50 @@
+/*
+ * Where the stores stand that are measured: each run gets a new one beside what
+ * the user named, and nothing of the user's is touched. In PostgreSQL that is a
+ * database of its own on the same server, on SQLite a file in the same folder.
+ */
+#ifndef INGOT_BENCH_PLACE_H
+#define INGOT_BENCH_PLACE_H
+
+#include <ingot/ingot.h>
+
+struct igt_place;
+
+enum igt_place_kind { IGT_PLACE_POSTGRES, IGT_PLACE_SQLITE };
+
+/* What another session can have open that keeps the server from cleaning up. */
+enum igt_pin {
+    IGT_PIN_NONE,
+    IGT_PIN_SNAPSHOT, /* an idle REPEATABLE READ transaction */
+    IGT_PIN_XID       /* an idle transaction with an xid */
+};
+
+/* INGOT_INVALID for a store that cannot be measured; INGOT_DENIED if no databases may be made. */
+enum ingot_status igt_place_open(const char *url, struct igt_place **ret_place,
+                                 struct ingot_error *err);
+void igt_place_close(struct igt_place *place); /* drops what is left; NULL is allowed */
+
+enum igt_place_kind igt_place_kind(const struct igt_place *place);
+
+/* Makes room for a new store; *ret_url is valid until it is dropped, or another is made. */
+enum ingot_status igt_place_make(struct igt_place *place, const char **ret_url,
+                                 struct ingot_error *err);
+void igt_place_drop(struct igt_place *place);
+
+/* Has another session of that kind open on the store until it is let go, or dropped. */
+enum ingot_status igt_place_pin(struct igt_place *place, enum igt_pin pin, struct ingot_error *err);
+void igt_place_unpin(struct igt_place *place);
+
+/* What the store has written: bytes of WAL; the length of the file once its WAL is moved into it. */
+struct igt_written {
+    double bytes;
+    double images; /* of them, full pages after a checkpoint; -1: the server cannot say */
+};
+enum ingot_status igt_place_mark(struct igt_place *place, struct ingot_error *err);
+enum ingot_status igt_place_written(struct igt_place *place, struct igt_written *ret_written,
+                                    struct ingot_error *err);
+
+/* A setting of the database, such as "server_version"; "" if it has none of that name. */
+void igt_place_setting(struct igt_place *place, const char *name, char *text, size_t size);
+
+#endif
