@@ -234,6 +234,18 @@ struct ingot_adapter {
 
     enum ingot_status (*accept_restore)(void *handle, const struct ingot_toolkit *toolkit,
                                         struct ingot_error *err);
+
+    /*
+     * A commit in two halves, so that the caller can do something while the server
+     * works; one at a time, and nothing else is called between the two.
+     */
+
+    /** Sends it; the commit stays where it is. INGOT_UNSUPPORTED: this one only commit() can do. */
+    enum ingot_status (*send_commit)(void *handle, const struct ingot_toolkit *toolkit,
+                                     struct ingot_commit *commit, struct ingot_error *err);
+    /** Waits for its verdicts, as commit() gives them. */
+    enum ingot_status (*finish_commit)(void *handle, const struct ingot_toolkit *toolkit,
+                                       struct ingot_commit *commit, struct ingot_error *err);
 };
 
 /** The symbol a loadable adapter exports: const struct ingot_adapter *ingot_adapter_entry(void). */

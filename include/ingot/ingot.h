@@ -481,6 +481,20 @@ enum ingot_status ingot_store_commit(struct ingot_store *store, const struct ing
                                      struct ingot_commit *commit, struct ingot_error *err);
 
 /**
+ * ingot_store_commit() in two halves: send checks the commit and has it begun,
+ * finish waits for what came of it. Between the two the handle is used for nothing
+ * else, and the commit stays as it is. INGOT_UNSUPPORTED from send: this store, or
+ * this commit, wants ingot_store_commit(). After any other failure of send nothing
+ * is to be finished, and it means what it means there.
+ */
+enum ingot_status ingot_store_send_commit(struct ingot_store *store,
+                                          const struct ingot_toolkit *toolkit,
+                                          struct ingot_commit *commit, struct ingot_error *err);
+enum ingot_status ingot_store_finish_commit(struct ingot_store *store,
+                                            const struct ingot_toolkit *toolkit,
+                                            struct ingot_commit *commit, struct ingot_error *err);
+
+/**
  * Checks an event and its jobs as insert_queue does: ids, admission time by
  * the toolkit's clock, names, JSON, limits, at most two jobs a destination.
  * path is what validations begin with.

@@ -5,9 +5,9 @@
 #include <string.h>
 
 #define BASE 62u
-#define GROUP_DIGITS 5 /* that are taken at a time, for divisions cost */
+#define GROUP_DIGITS 5   /* that are taken at a time, for divisions cost */
 #define GROUP 916132832u /* BASE to that power */
-#define LIMBS 5 /* of 32 bits: the 160 bits of an id as one number, the highest first */
+#define LIMBS 5          /* of 32 bits: the 160 bits of an id as one number, the highest first */
 #define COUNTER_MAX ((UINT64_C(1) << 48) - 1)
 
 static const char digits[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";

@@ -41,7 +41,7 @@
 
 /* the journal: what one commit takes at most */
 #define IGT_COMMIT_EVENTS_MAX 5000u
-#define IGT_COMMIT_TRANSITIONS_MAX 5000u
+#define IGT_COMMIT_TRANSITIONS_MAX 2000u
 
 /* delivery */
 #define IGT_CONCURRENCY_MAX 1024u /* of one destination */

@@ -3,6 +3,7 @@
 
 #include "core/toolkit.h"
 #include "delivery.h"
+#include "fetcher.h"
 #include "follower.h"
 #include "gateway.h"
 #include "journal.h"
@@ -21,8 +22,10 @@ struct igt_daemon {
     struct igt_routes routes;
     struct ingot_store *store; /* the journal's */
     struct ingot_store *kept;  /* the keeper's, or NULL: the journal's */
+    struct ingot_store *read;  /* the fetcher's, or NULL: the journal's */
     struct ingot_store *followed, *beaten;
     struct igt_delivery_loop *loop;
+    struct igt_fetcher *fetcher;
     struct igt_journal *journal;
     struct igt_keeper *keeper;
     struct igt_follower *follower;
@@ -72,9 +75,11 @@ static enum ingot_status open_stores(struct igt_daemon *daemon, struct ingot_err
     if (status)
         return status;
     enum ingot_handles handles = ingot_store_handles(daemon->store);
-    if (handles == INGOT_HANDLES_READERS)
-        return open_store(daemon, INGOT_MODE_READ, &daemon->kept, err);
-    if (handles == INGOT_HANDLES_WRITERS) {
+    if (handles != INGOT_HANDLES_ONE)
+        status = open_store(daemon, INGOT_MODE_READ, &daemon->read, err);
+    if (!status && handles == INGOT_HANDLES_READERS)
+        status = open_store(daemon, INGOT_MODE_READ, &daemon->kept, err);
+    if (!status && handles == INGOT_HANDLES_WRITERS) {
         status = open_store(daemon, INGOT_MODE_WRITE, &daemon->kept, err);
         if (!status)
             status = open_store(daemon, INGOT_MODE_WRITE, &daemon->beaten, err);
@@ -100,8 +105,8 @@ static void describe(void *context, struct igt_buffer *about)
 static enum ingot_status start_threads(struct igt_daemon *daemon, struct ingot_error *err)
 {
     const struct igt_config *config = daemon->config;
-    const struct igt_journal_callbacks callbacks = {igt_delivery_take_results,
-                                                    igt_delivery_take_failure, daemon->loop};
+    const struct igt_journal_callbacks delivery = {igt_delivery_take_results,
+                                                   igt_delivery_take_failure, daemon->loop};
     const struct igt_news_desk desk = {igt_delivery_take_news, igt_delivery_known, daemon->loop};
     const struct igt_pulse_config pulse = {
         .process = daemon->owner,
@@ -113,9 +118,14 @@ static enum ingot_status start_threads(struct igt_daemon *daemon, struct ingot_e
     /* A handle that only reads leaves the writing of checkpoints to the journal's. */
     struct ingot_store *reader = daemon->kept ? daemon->kept : daemon->store;
     struct ingot_store *writer = daemon->beaten ? reader : daemon->store;
-    enum ingot_status status = igt_journal_start(
-        daemon->store, daemon->role == IGT_ROLE_GATEWAY ? IGT_KEEPING_NONE : IGT_KEEPING_RECENT,
-        daemon->toolkit, &callbacks, &daemon->journal, err);
+    enum ingot_status status =
+        igt_fetcher_start(daemon->read ? daemon->read : daemon->store,
+                          daemon->role == IGT_ROLE_GATEWAY ? IGT_KEEPING_NONE : IGT_KEEPING_RECENT,
+                          daemon->toolkit, &delivery, &daemon->fetcher, err);
+    const struct igt_journal_callbacks fetcher = {igt_fetcher_take_results,
+                                                  igt_fetcher_take_failure, daemon->fetcher};
+    if (!status)
+        status = igt_journal_start(daemon->store, daemon->toolkit, &fetcher, &daemon->journal, err);
     if (!status)
         status = igt_keeper_start(reader, writer,
                                   daemon->role == IGT_ROLE_GATEWAY ? IGT_SWEEPS_OFF : IGT_SWEEPS_ON,
@@ -222,6 +232,7 @@ void igt_daemon_stop(struct igt_daemon *daemon)
     igt_keeper_stop(daemon->keeper);
     /* The journal before the gateway: it decides what that still has to answer. */
     igt_journal_stop(daemon->journal);
+    igt_fetcher_stop(daemon->fetcher);
     /* Only now is everything stored that is ours: others may take our lanes. */
     igt_pulse_stop(daemon->pulse);
     igt_gateway_stop(daemon->gateway);
@@ -232,6 +243,7 @@ void igt_daemon_stop(struct igt_daemon *daemon)
     ingot_store_close(daemon->beaten);
     ingot_store_close(daemon->followed);
     ingot_store_close(daemon->kept);
+    ingot_store_close(daemon->read);
     ingot_store_close(daemon->store);
     free(daemon);
 }

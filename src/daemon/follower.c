@@ -149,6 +149,7 @@ enum ingot_status igt_follower_start(struct ingot_store *store, const struct ing
         return ingot_error_set(err, INGOT_IO, "follower: could not start a thread: %s",
                                strerror(code));
     }
+    pthread_setname_np(follower->thread, "follower");
     *ret_follower = follower;
     return INGOT_OK;
 }

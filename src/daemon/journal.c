@@ -2,9 +2,7 @@
 #include "journal.h"
 
 #include "core/limits.h"
-#include "core/model.h"
 #include "core/toolkit.h"
-#include "recent.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -19,9 +17,6 @@
 /* A commit that met a rival's at the wrong moment is sent again at once, this often. */
 #define RIVAL_TRIES 5
 
-/* Jobs that are read again at a time. */
-#define READS_MAX 500u
-
 /* At the end a commit without an answer is sent again for this long. */
 #define DOUBT_MS_AT_END 5000
 
@@ -29,7 +24,6 @@ struct igt_journal {
     struct ingot_store *store;
     const struct ingot_toolkit *toolkit;
     struct igt_journal_callbacks callbacks;
-    struct igt_recent *recent; /* of the thread alone; NULL: nothing is kept */
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t work;
@@ -172,175 +166,9 @@ static int compose(const struct share *share, enum ingot_commit_sending sending,
     return 1;
 }
 
-/* The event of that id in a page whose events ascend, or NULL. */
-static const struct ingot_event *find_event(const struct ingot_page *page, const ingot_ksuid *id)
-{
-    size_t low = 0, high = page->event_count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        int order = ingot_ksuid_compare(&page->events[middle].id, id);
-        if (order == 0)
-            return &page->events[middle];
-        if (order < 0)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return NULL;
-}
-
-/* Notes why a claim cannot be delivered. */
-static void note_failure(struct igt_arena *arena, struct igt_row_result *result,
-                         const struct ingot_error *err)
-{
-    result->body = (struct ingot_bytes){NULL, 0};
-    result->error = igt_arena_alloc(arena, sizeof *result->error);
-    if (result->error)
-        *result->error = *err;
-}
-
-/* Notes what a stored claim needs to be delivered. */
-static void encode_body(struct igt_arena *arena, const struct ingot_event *event,
-                        const struct ingot_job *job, struct igt_row_result *result)
-{
-    struct igt_buffer body = {0};
-    struct ingot_error err = {0};
-    igt_delivery_encode(&body, event, job);
-    result->job_id = job->id;
-    result->destination = igt_arena_copy(arena, job->destination);
-    if (!body.failed)
-        result->body = igt_arena_copy(arena, (struct ingot_bytes){body.data, body.len});
-    igt_buffer_fini(&body);
-    if (!result->body.data || !result->destination.data) {
-        ingot_error_set(&err, INGOT_NOMEM, "memory ran out");
-        note_failure(arena, result, &err);
-    }
-}
-
-/* The same from what was read. */
-static void take_body(struct igt_arena *arena, const struct ingot_page *page,
-                      struct igt_row_result *result)
-{
-    struct ingot_error err = {0};
-    const struct ingot_event *event = find_event(page, &result->row.event_id);
-    if (event && result->row.job < event->job_count) {
-        encode_body(arena, event, &event->jobs[result->row.job], result);
-        return;
-    }
-    ingot_error_set(&err, INGOT_NOT_FOUND, "the event has no job %u", result->row.job);
-    note_failure(arena, result, &err);
-}
-
-/* Whether a row is a claim that was stored, and whose body is not there yet. */
-static int lacks_body(const struct igt_row_result *result)
-{
-    return result->verdict == INGOT_STORED && result->row.state_after == INGOT_STATE_EXECUTING &&
-           !result->body.data;
-}
-
-/* Takes the bodies of the claims whose events are still in memory. */
-static void take_recent(struct igt_journal *journal, struct igt_results *results)
-{
-    for (size_t i = 0; i < results->row_count && journal->recent; i++) {
-        struct igt_row_result *result = &results->rows[i];
-        const struct igt_map_key key = {result->row.event_id, result->row.job};
-        const struct ingot_job *job = NULL;
-        struct igt_request *request = NULL;
-        if (!lacks_body(result))
-            continue;
-        const struct ingot_event *event = igt_recent_take(journal->recent, &key, &job, &request);
-        if (!event)
-            continue;
-        encode_body(results->arena, event, job, result);
-        igt_request_release(request);
-    }
-}
-
-/* Reads the events of claims one by one, because one of them cannot be read with the others. */
-static void load_bodies_apart(struct igt_journal *journal, struct igt_results *results)
-{
-    for (size_t i = 0; i < results->row_count; i++) {
-        struct igt_row_result *result = &results->rows[i];
-        struct ingot_page *page = NULL;
-        struct ingot_error err = {0};
-        if (!lacks_body(result))
-            continue;
-        if (ingot_store_event(journal->store, journal->toolkit, &result->row.event_id, &page, &err))
-            note_failure(results->arena, result, &err);
-        else
-            take_body(results->arena, page, result);
-        ingot_page_destroy(page);
-    }
-}
-
-/* Reads what the stored claims need to be delivered. */
-static void load_bodies(struct igt_journal *journal, struct igt_results *results)
-{
-    struct ingot_page *page = NULL;
-    ingot_ksuid *ids = igt_arena_array(results->arena, results->row_count + 1, sizeof *ids);
-    size_t count = 0;
-    take_recent(journal, results);
-    for (size_t i = 0; ids && i < results->row_count; i++)
-        if (lacks_body(&results->rows[i]))
-            ids[count++] = results->rows[i].row.event_id;
-    if (ids && count == 0)
-        return;
-    if (!ids || ingot_store_events(journal->store, journal->toolkit, ids, count,
-                                   INGOT_DETAIL_DELIVERY, &page, NULL)) {
-        load_bodies_apart(journal, results);
-        return;
-    }
-    for (size_t i = 0; i < results->row_count; i++)
-        if (lacks_body(&results->rows[i]))
-            take_body(results->arena, page, &results->rows[i]);
-    ingot_page_destroy(page);
-}
-
-/* Takes a job that was to be read again from what was read; page is NULL if that failed. */
-static void take_job(struct igt_arena *arena, const struct ingot_page *page,
-                     struct igt_read_result *result)
-{
-    const struct ingot_event *event = find_event(page, &result->key.event_id);
-    result->status = INGOT_NOT_FOUND;
-    if (!event || result->key.job >= event->job_count)
-        return;
-    struct ingot_job *job = igt_arena_alloc(arena, sizeof *job);
-    result->status = job ? INGOT_OK : INGOT_NOMEM;
-    if (!job)
-        return;
-    *job = event->jobs[result->key.job];
-    job->destination = igt_arena_copy(arena, job->destination);
-    job->event = igt_arena_copy(arena, job->event);
-    job->context = job->data = job->latest.error = (struct ingot_bytes){NULL, 0};
-    result->job = job;
-}
-
-/* Reads jobs again, for memory to be mended. */
-static void read_jobs(struct igt_journal *journal, struct igt_results *results)
-{
-    for (size_t begin = 0, count; begin < results->read_count; begin += count) {
-        struct igt_read_result *reads = results->reads + begin;
-        struct ingot_page *page = NULL;
-        count = results->read_count - begin;
-        count = count < READS_MAX ? count : READS_MAX;
-        ingot_ksuid ids[READS_MAX];
-        for (size_t i = 0; i < count; i++)
-            ids[i] = reads[i].key.event_id;
-        enum ingot_status status = ingot_store_events(journal->store, journal->toolkit, ids, count,
-                                                      INGOT_DETAIL_ROUTING, &page, NULL);
-        for (size_t i = 0; i < count; i++) {
-            if (status)
-                reads[i].status = status;
-            else
-                take_job(results->arena, page, &reads[i]);
-        }
-        ingot_page_destroy(page);
-    }
-}
-
 /* Tells requests their verdicts, and hands those that stored something on to be sighted. */
-static void settle_requests(struct igt_journal *journal, struct share *share,
-                            const struct ingot_commit *commit, struct igt_results *results)
+static void settle_requests(struct share *share, const struct ingot_commit *commit,
+                            struct igt_results *results)
 {
     size_t at = 0;
     for (struct igt_request *request = share->requests, *next; request; request = next) {
@@ -354,17 +182,14 @@ static void settle_requests(struct igt_journal *journal, struct share *share,
         if (stored) {
             igt_request_retain(request);
             results->requests[results->request_count++] = request;
-            /* Of what was sent again the jobs may be those of somebody who was faster. */
-            if (journal->recent && commit->sending == INGOT_COMMIT_FIRST)
-                igt_recent_add(journal->recent, request);
         }
         decide(request);
     }
     share->requests = NULL;
 }
 
-static void settle_rows(struct igt_journal *journal, const struct share *share,
-                        const struct ingot_commit *commit, struct igt_results *results)
+static void settle_rows(const struct share *share, const struct ingot_commit *commit,
+                        struct igt_results *results)
 {
     for (size_t i = 0; i < commit->transition_count; i++) {
         struct igt_row_result *result = &results->rows[results->row_count++];
@@ -375,8 +200,6 @@ static void settle_rows(struct igt_journal *journal, const struct share *share,
     for (const struct igt_batch *batch = share->batches; batch; batch = batch->next)
         for (size_t i = 0; i < batch->rows.read_count; i++)
             results->reads[results->read_count++].key = batch->rows.reads[i];
-    load_bodies(journal, results);
-    read_jobs(journal, results);
 }
 
 /* Whether others have something to follow of a commit. */
@@ -422,33 +245,82 @@ static void count_commit(struct igt_journal *journal, const struct ingot_commit 
     pthread_mutex_unlock(&journal->lock);
 }
 
-/* Sends a share as a commit and tells everybody. Only when it returns INGOT_OK is the share used up. */
+/* A share on its way to the store. */
+struct flight {
+    struct share share;
+    struct ingot_commit commit;
+    struct igt_results *results; /* their arena holds the commit's arrays */
+    enum { FLIGHT_SENT, FLIGHT_LANDED } phase;
+};
+
+/* Sends the share of a flight as a commit; where a store can do no other, waits for it too. */
+static enum ingot_status launch(struct igt_journal *journal, struct flight *flight,
+                                enum ingot_commit_sending sending, struct ingot_error *err)
+{
+    struct ingot_commit *commit = &flight->commit;
+    flight->phase = FLIGHT_LANDED;
+    flight->results = create_results(&flight->share);
+    if (!flight->results || !compose(&flight->share, sending, flight->results->arena, commit)) {
+        igt_results_destroy(flight->results);
+        return ingot_error_set(err, INGOT_NOMEM, "journal: memory ran out");
+    }
+    if (!commit->event_count && !commit->transition_count)
+        return INGOT_OK; /* only reads */
+    enum ingot_status status =
+        ingot_store_send_commit(journal->store, journal->toolkit, commit, err);
+    if (!status)
+        flight->phase = FLIGHT_SENT;
+    else if (status == INGOT_UNSUPPORTED)
+        status = ingot_store_commit(journal->store, journal->toolkit, commit, err);
+    if (status)
+        igt_results_destroy(flight->results);
+    return status;
+}
+
+/* Waits for the verdicts. */
+static enum ingot_status land(struct igt_journal *journal, struct flight *flight,
+                              struct ingot_error *err)
+{
+    if (flight->phase == FLIGHT_LANDED)
+        return INGOT_OK;
+    flight->phase = FLIGHT_LANDED;
+    enum ingot_status status =
+        ingot_store_finish_commit(journal->store, journal->toolkit, &flight->commit, err);
+    if (status)
+        igt_results_destroy(flight->results);
+    return status;
+}
+
+/* Tells everybody what became of a flight that has landed; its share is used up. */
+static void settle(struct igt_journal *journal, struct flight *flight)
+{
+    struct igt_results *results = flight->results;
+    if (journal->retry_ms)
+        igt_log(journal->toolkit, INGOT_INFO, "event=commit_recovered");
+    journal->retry_ms = 0;
+    results->position = flight->commit.position;
+    results->sending = flight->commit.sending;
+    count_commit(journal, &flight->commit);
+    settle_requests(&flight->share, &flight->commit, results);
+    if (is_news(&flight->commit))
+        ingot_store_wake(journal->store);
+    settle_rows(&flight->share, &flight->commit, results);
+    destroy_batches(&flight->share);
+    journal->callbacks.results(journal->callbacks.context, results);
+}
+
+/* A commit from beginning to end. Only when it returns INGOT_OK is the share used up. */
 static enum ingot_status send_share(struct igt_journal *journal, struct share *share,
                                     enum ingot_commit_sending sending, struct ingot_error *err)
 {
-    struct ingot_commit commit;
-    struct igt_results *results = create_results(share);
-    if (!results || !compose(share, sending, results->arena, &commit)) {
-        igt_results_destroy(results);
-        return ingot_error_set(err, INGOT_NOMEM, "journal: memory ran out");
-    }
-    enum ingot_status status = INGOT_OK;
-    if (commit.event_count || commit.transition_count)
-        status = ingot_store_commit(journal->store, journal->toolkit, &commit, err);
-    if (status) {
-        igt_results_destroy(results);
-        return status;
-    }
-    results->position = commit.position;
-    count_commit(journal, &commit);
-    /* Who waits for an answer gets it before the bodies are read. */
-    settle_requests(journal, share, &commit, results);
-    if (is_news(&commit))
-        ingot_store_wake(journal->store);
-    settle_rows(journal, share, &commit, results);
-    destroy_batches(share);
-    journal->callbacks.results(journal->callbacks.context, results);
-    return INGOT_OK;
+    struct flight flight = {.share = *share};
+    enum ingot_status status = launch(journal, &flight, sending, err);
+    if (!status)
+        status = land(journal, &flight, err);
+    if (!status)
+        settle(journal, &flight);
+    *share = flight.share;
+    return status;
 }
 
 static int64_t monotonic_ms(void)
@@ -532,14 +404,19 @@ static int met_a_lock(enum ingot_status status, const struct ingot_error *err)
     return status == INGOT_RETRY && strcmp(err->sqlstate, "55P03") == 0;
 }
 
-/* Commits a share; what failed for a rival, and what is not known, is sent again. */
-static enum ingot_status commit_share(struct igt_journal *journal, struct share *share,
-                                      struct ingot_error *err)
+/* A commit failed with this status; for a rival, or if it is not known how, it is sent again. */
+static enum ingot_status insist(struct igt_journal *journal, struct share *share,
+                                enum ingot_status status, struct ingot_error *err)
 {
-    enum ingot_status status = send_share(journal, share, INGOT_COMMIT_FIRST, err);
     for (int i = 0; i < RIVAL_TRIES && met_a_rival(status, err); i++)
         status = send_share(journal, share, INGOT_COMMIT_FIRST, err);
     return status == INGOT_UNKNOWN ? resolve(journal, share, err) : status;
+}
+
+static enum ingot_status commit_share(struct igt_journal *journal, struct share *share,
+                                      struct ingot_error *err)
+{
+    return insist(journal, share, send_share(journal, share, INGOT_COMMIT_FIRST, err), err);
 }
 
 /* Whether the store is of no more use after that. */
@@ -644,12 +521,19 @@ static void fail(struct igt_journal *journal, const struct ingot_error *err)
     journal->callbacks.failed(journal->callbacks.context, err);
 }
 
-/* Waits until there is something to do; 0 when the thread is to end. */
-static int wait_for_work(struct igt_journal *journal)
+enum waiting { WAIT, DO_NOT_WAIT };
+
+/* Takes the next share, 0 if there is none: after WAIT the thread is to end then. */
+static int take_next(struct igt_journal *journal, enum waiting waiting, struct share *share)
 {
-    while (!journal->requests && !journal->batches && !journal->stopping)
+    pthread_mutex_lock(&journal->lock);
+    while (!journal->requests && !journal->batches && !journal->stopping && waiting == WAIT)
         pthread_cond_wait(&journal->work, &journal->lock);
-    return journal->requests || journal->batches;
+    int taken = journal->requests || journal->batches;
+    if (taken)
+        take_share(journal, share);
+    pthread_mutex_unlock(&journal->lock);
+    return taken;
 }
 
 /* A passing failure: requests are told, rows are kept for the next try. */
@@ -665,40 +549,65 @@ static void back_off(struct igt_journal *journal, struct share *share,
     pthread_mutex_unlock(&journal->lock);
 }
 
+/* What failed is sent again, apart, or later; 0 if the store is of no more use. */
+static int recover(struct igt_journal *journal, struct share *share, enum ingot_status status,
+                   struct ingot_error *err)
+{
+    pthread_mutex_lock(&journal->lock);
+    int stopping = journal->stopping;
+    pthread_mutex_unlock(&journal->lock);
+    status = insist(journal, share, status, err);
+    if (status == INGOT_INVALID || status == INGOT_LIMIT || met_a_lock(status, err))
+        status = commit_apart(journal, share, err);
+    if (!status)
+        return 1;
+    if ((status == INGOT_RETRY || status == INGOT_NOMEM) && !stopping) {
+        back_off(journal, share, err);
+        return 1;
+    }
+    reject_requests(share, status, err);
+    destroy_batches(share);
+    fail(journal, err);
+    return 0;
+}
+
+/*
+ * While the store works on a commit, what came of the one before is told: so the
+ * next one is sent first.
+ */
 static void *run(void *context)
 {
     struct igt_journal *journal = context;
     struct ingot_error err;
-    struct share share;
+    struct flight flights[2]; /* in turn, for a commit stays where it is until it is finished */
+    struct flight *flight = NULL, *next = &flights[0];
     for (;;) {
-        pthread_mutex_lock(&journal->lock);
-        if (!wait_for_work(journal)) {
-            pthread_mutex_unlock(&journal->lock);
-            return NULL;
+        enum ingot_status status = flight ? land(journal, flight, &err) : INGOT_OK;
+        if (status) {
+            if (!recover(journal, &flight->share, status, &err))
+                return NULL;
+            flight = NULL;
         }
-        take_share(journal, &share);
-        int stopping = journal->stopping;
-        pthread_mutex_unlock(&journal->lock);
-        enum ingot_status status = commit_share(journal, &share, &err);
-        if (status == INGOT_INVALID || status == INGOT_LIMIT || met_a_lock(status, &err))
-            status = commit_apart(journal, &share, &err);
-        if (!status) {
-            if (journal->retry_ms)
-                igt_log(journal->toolkit, INGOT_INFO, "event=commit_recovered");
-            journal->retry_ms = 0;
-        } else if ((status == INGOT_RETRY || status == INGOT_NOMEM) && !stopping) {
-            back_off(journal, &share, &err);
-        } else {
-            reject_requests(&share, status, &err);
-            destroy_batches(&share);
-            fail(journal, &err);
+        memset(next, 0, sizeof *next);
+        int taken = take_next(journal, flight ? DO_NOT_WAIT : WAIT, &next->share);
+        if (taken)
+            status = launch(journal, next, INGOT_COMMIT_FIRST, &err);
+        if (flight)
+            settle(journal, flight);
+        else if (!taken)
             return NULL;
+        flight = NULL;
+        if (taken && status) {
+            if (!recover(journal, &next->share, status, &err))
+                return NULL;
+        } else if (taken) {
+            flight = next;
+            next = flight == &flights[0] ? &flights[1] : &flights[0];
         }
     }
 }
 
-enum ingot_status igt_journal_start(struct ingot_store *store, enum igt_keeping keeping,
-                                    const struct ingot_toolkit *toolkit,
+enum ingot_status igt_journal_start(struct ingot_store *store, const struct ingot_toolkit *toolkit,
                                     const struct igt_journal_callbacks *callbacks,
                                     struct igt_journal **ret_journal, struct ingot_error *err)
 {
@@ -711,8 +620,6 @@ enum ingot_status igt_journal_start(struct ingot_store *store, enum igt_keeping 
     journal->callbacks = *callbacks;
     journal->last_request = &journal->requests;
     journal->last_batch = &journal->batches;
-    if (keeping == IGT_KEEPING_RECENT)
-        journal->recent = igt_recent_create(IGT_RECENT_BYTES_MAX); /* without it they are read */
     pthread_mutex_init(&journal->lock, NULL);
     pthread_condattr_init(&attributes);
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
@@ -720,11 +627,11 @@ enum ingot_status igt_journal_start(struct ingot_store *store, enum igt_keeping 
     pthread_condattr_destroy(&attributes);
     int code = pthread_create(&journal->thread, NULL, run, journal);
     if (code) {
-        igt_recent_destroy(journal->recent);
         free(journal);
         return ingot_error_set(err, INGOT_IO, "journal: could not start a thread: %s",
                                strerror(code));
     }
+    pthread_setname_np(journal->thread, "journal");
     *ret_journal = journal;
     return INGOT_OK;
 }
@@ -795,7 +702,6 @@ void igt_journal_destroy(struct igt_journal *journal)
 {
     if (!journal)
         return;
-    igt_recent_destroy(journal->recent);
     pthread_cond_destroy(&journal->work);
     pthread_mutex_destroy(&journal->lock);
     free(journal);

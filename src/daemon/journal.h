@@ -47,7 +47,8 @@ void igt_batch_destroy(struct igt_batch *batch);
 struct igt_row_result {
     struct ingot_transition row; /* its error is not valid any more */
     enum ingot_verdict verdict;
-    ingot_ksuid job_id; /* of a claim that was stored: what is needed to deliver it */
+    ingot_ksuid
+        job_id; /* of a claim that was stored: what is needed to deliver it, by the fetcher */
     struct ingot_bytes destination;
     struct ingot_bytes body; /* absent if the event could not be read: error says why */
     struct ingot_error *error;
@@ -56,14 +57,15 @@ struct igt_row_result {
 /* A job that was read again. */
 struct igt_read_result {
     struct igt_map_key key;
-    enum ingot_status status; /* INGOT_OK, INGOT_NOT_FOUND, or why it could not be read */
+    enum ingot_status status; /* INGOT_OK, INGOT_NOT_FOUND, or why the fetcher could not read it */
     struct ingot_job *job;    /* NULL unless INGOT_OK */
 };
 
 /* What a commit brings back to the scheduler. */
 struct igt_results {
     struct igt_arena *arena;
-    uint64_t position;             /* of the commit, as sightings of its rows will have it; or 0 */
+    uint64_t position; /* of the commit, as sightings of its rows will have it; or 0 */
+    enum ingot_commit_sending sending;
     struct igt_request **requests; /* held: their stored events are to be sighted, then released */
     size_t request_count;
     struct igt_row_result *rows;
@@ -84,15 +86,8 @@ struct igt_journal_callbacks {
 
 struct igt_journal;
 
-/* What becomes of the events of requests once they are stored. */
-enum igt_keeping {
-    IGT_KEEPING_NONE,  /* others will deliver them */
-    IGT_KEEPING_RECENT /* they stay in memory for a first attempt from here */
-};
-
 /* Starts the thread. The store must stay open until stop has returned. */
-enum ingot_status igt_journal_start(struct ingot_store *store, enum igt_keeping keeping,
-                                    const struct ingot_toolkit *toolkit,
+enum ingot_status igt_journal_start(struct ingot_store *store, const struct ingot_toolkit *toolkit,
                                     const struct igt_journal_callbacks *callbacks,
                                     struct igt_journal **ret_journal, struct ingot_error *err);
 

@@ -373,6 +373,7 @@ enum ingot_status igt_keeper_start(struct ingot_store *reader, struct ingot_stor
         return ingot_error_set(err, INGOT_IO, "keeper: could not start a thread: %s",
                                strerror(code));
     }
+    pthread_setname_np(keeper->thread, "keeper");
     *ret_keeper = keeper;
     return INGOT_OK;
 }

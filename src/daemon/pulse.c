@@ -197,6 +197,7 @@ enum ingot_status igt_pulse_start(struct ingot_store *store, const struct ingot_
         return ingot_error_set(err, INGOT_IO, "pulse: could not start a thread: %s",
                                strerror(code));
     }
+    pthread_setname_np(pulse->thread, "pulse");
     *ret_pulse = pulse;
     return INGOT_OK;
 }

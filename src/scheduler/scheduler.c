@@ -9,6 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+/*
+ * Claims of a destination that one call of plan makes: so many that a commit is
+ * worth while, so few that the store works on some while others are delivered.
+ */
+#define CLAIMS_AT_ONCE 500
+
 enum phase {
     FREE,      /* not in use */
     WAITING,   /* in its destination's heap until it is due */
@@ -637,8 +643,10 @@ static int64_t plan_destination(struct igt_scheduler *scheduler, uint32_t index,
     struct destination *destination = &scheduler->destinations[index];
     struct igt_heap *waiting = &destination->waiting;
     uint32_t room = destination->plan ? destination->plan->concurrency : 0;
-    while (waiting->count && destination->busy < room && waiting->entries[0].time_us <= now_us &&
-           destination->held_until_us <= now_us && reserve(rows, 1))
+    for (unsigned claims = 0; claims < CLAIMS_AT_ONCE && waiting->count &&
+                              destination->busy < room && waiting->entries[0].time_us <= now_us &&
+                              destination->held_until_us <= now_us && reserve(rows, 1);
+         claims++)
         claim(scheduler, waiting->entries[0].index, rows);
     if (waiting->count == 0 || destination->busy >= room)
         return INT64_MAX;

@@ -90,10 +90,8 @@ static enum ingot_status drop_old_claims(struct ingot_store *store,
     return status == INGOT_RETRY ? INGOT_UNKNOWN : status; /* it is stored; how, is not known yet */
 }
 
-enum ingot_status ingot_store_commit(struct ingot_store *store, const struct ingot_toolkit *toolkit,
-                                     struct ingot_commit *commit, struct ingot_error *err)
+static enum ingot_status check_commit(const struct ingot_commit *commit, struct ingot_error *err)
 {
-    struct ingot_toolkit full = igt_toolkit_for(store, toolkit);
     ingot_error_clear(err);
     for (size_t i = 0; i < commit->transition_count; i++) {
         const char *reason = check_row(commit, i);
@@ -105,11 +103,50 @@ enum ingot_status ingot_store_commit(struct ingot_store *store, const struct ing
         if (commit->jobs[i].hangs_on != INGOT_ALONE &&
             commit->jobs[i].hangs_on >= commit->transition_count)
             return ingot_error_set(err, INGOT_INVALID, "store: job %zu hangs on nothing", i);
+    return INGOT_OK;
+}
+
+enum ingot_status ingot_store_commit(struct ingot_store *store, const struct ingot_toolkit *toolkit,
+                                     struct ingot_commit *commit, struct ingot_error *err)
+{
+    struct ingot_toolkit full = igt_toolkit_for(store, toolkit);
+    enum ingot_status status = check_commit(commit, err);
+    if (status)
+        return status;
     pthread_mutex_lock(&store->lock);
-    enum ingot_status status = store->adapter->commit(store->handle, &full, commit, err);
+    status = store->adapter->commit(store->handle, &full, commit, err);
     pthread_mutex_unlock(&store->lock);
     if (!status && commit->sending == INGOT_COMMIT_AGAIN)
         status = drop_old_claims(store, toolkit, commit, err);
+    return status;
+}
+
+enum ingot_status ingot_store_send_commit(struct ingot_store *store,
+                                          const struct ingot_toolkit *toolkit,
+                                          struct ingot_commit *commit, struct ingot_error *err)
+{
+    struct ingot_toolkit full = igt_toolkit_for(store, toolkit);
+    if (!store->adapter->send_commit || !store->adapter->finish_commit ||
+        commit->sending == INGOT_COMMIT_AGAIN)
+        return INGOT_UNSUPPORTED;
+    enum ingot_status status = check_commit(commit, err);
+    if (status)
+        return status;
+    pthread_mutex_lock(&store->lock);
+    status = store->adapter->send_commit(store->handle, &full, commit, err);
+    pthread_mutex_unlock(&store->lock);
+    return status;
+}
+
+enum ingot_status ingot_store_finish_commit(struct ingot_store *store,
+                                            const struct ingot_toolkit *toolkit,
+                                            struct ingot_commit *commit, struct ingot_error *err)
+{
+    struct ingot_toolkit full = igt_toolkit_for(store, toolkit);
+    ingot_error_clear(err);
+    pthread_mutex_lock(&store->lock);
+    enum ingot_status status = store->adapter->finish_commit(store->handle, &full, commit, err);
+    pthread_mutex_unlock(&store->lock);
     return status;
 }
 

@@ -43,7 +43,7 @@ struct follower {
     uint64_t horizon, life;
     struct seen *seen; /* by the last call */
     size_t count, size;
-    size_t stop_at; /* the sighting that ends the call; 0: none does */
+    size_t stop_at;        /* the sighting that ends the call; 0: none does */
     const uint64_t *known; /* positions that need not be shown */
     size_t known_count;
     void (*meanwhile)(struct follower *follower);

@@ -161,7 +161,7 @@ static int open_bench(void **state)
     pthread_cond_init(&bench->changed, NULL);
     ingot_ksuid_generator_init(&bench->ids);
     assert_int_equal(ingot_store_open(&options, NULL, &bench->store, NULL), INGOT_OK);
-    assert_int_equal(igt_journal_start(bench->store, IGT_KEEPING_RECENT, NULL, &callbacks,
+    assert_int_equal(igt_journal_start(bench->store, NULL, &callbacks,
                                        &bench->journal, NULL),
                      INGOT_OK);
     *state = bench;

@@ -484,38 +484,109 @@ static enum ingot_status add_transitions(struct pipeline *pipeline, struct writi
     return INGOT_OK;
 }
 
-/* Sends events and transitions, and all the rest too if that ends the commit. */
-static enum ingot_status write_rows(struct writing *writing, struct ingot_error *err)
+/* Events and transitions on their way, and all the rest too if that ends the commit. */
+struct postgres_flight {
+    struct writing writing;
+    struct pipeline pipeline;
+    size_t durable, events, transitions; /* places of statements */
+};
+
+static void flight_destroy(struct postgres_flight *flight)
 {
+    if (!flight)
+        return;
+    pipeline_fini(&flight->pipeline);
+    ingot_page_destroy(flight->writing.page);
+    free(flight);
+}
+
+static enum postgres_effect effect_of(const struct ingot_commit *commit)
+{
+    return needs_begin(commit) ? POSTGRES_READS : POSTGRES_COMMITS;
+}
+
+/* Fills in the statements of a commit that has been ordered. */
+static enum ingot_status compose(struct postgres_flight *flight, struct ingot_error *err)
+{
+    struct writing *writing = &flight->writing;
+    struct pipeline *pipeline = &flight->pipeline;
     struct ingot_commit *commit = writing->commit;
-    const int begins = needs_begin(commit);
-    struct pipeline pipeline = {0};
-    enum ingot_status status = INGOT_OK;
-    if (begins)
-        add_statement(&pipeline, sql_begin_writing);
-    const size_t durable = pipeline.count, events = durable + 1,
-                 transitions = events + (commit->event_count > 0);
-    add_statement(&pipeline, sql_durable);
+    if (needs_begin(commit))
+        add_statement(pipeline, sql_begin_writing);
+    flight->durable = pipeline->count;
+    add_statement(pipeline, sql_durable);
+    flight->events = pipeline->count;
     if (commit->event_count)
-        fill_events(add_statement(&pipeline, sql_add_events), writing);
-    if (commit->transition_count)
-        status = add_transitions(&pipeline, writing, err);
-    if (commit->retirement_count && !begins)
-        fill_retirements(add_statement(&pipeline, sql_add_retirements), commit);
-    if (!status)
-        status = postgres_run(writing->store, pipeline.statements, pipeline.count,
-                              begins ? POSTGRES_READS : POSTGRES_COMMITS, err, "could not write");
-    if (!status) {
-        commit->position = (uint64_t)postgres_get_int(pipeline.statements[durable].result, 0, 1);
-        if (commit->event_count)
-            take_events(writing, pipeline.statements[events].result);
-        if (commit->transition_count && has_chains(commit))
-            take_chains(writing, pipeline.statements[transitions].result);
-        else if (commit->transition_count)
-            take_transitions(writing, pipeline.statements[transitions].result);
+        fill_events(add_statement(pipeline, sql_add_events), writing);
+    flight->transitions = pipeline->count;
+    if (commit->transition_count && add_transitions(pipeline, writing, err))
+        return INGOT_NOMEM;
+    if (commit->retirement_count && !needs_begin(commit))
+        fill_retirements(add_statement(pipeline, sql_add_retirements), commit);
+    return INGOT_OK;
+}
+
+static void forget_verdicts(struct ingot_commit *commit)
+{
+    commit->position = 0;
+    for (size_t i = 0; i < commit->event_count; i++)
+        commit->events[i].verdict = INGOT_PENDING;
+    for (size_t i = 0; i < commit->transition_count; i++)
+        commit->transitions[i].verdict = INGOT_PENDING;
+    for (size_t i = 0; i < commit->job_count; i++)
+        commit->jobs[i].verdict = INGOT_PENDING;
+}
+
+/* Orders a commit's rows and sends them. */
+static enum ingot_status launch(struct postgres_store *store, struct ingot_commit *commit,
+                                struct postgres_flight **ret_flight, struct ingot_error *err)
+{
+    struct postgres_flight *flight = calloc(1, sizeof *flight);
+    if (!flight)
+        return postgres_no_memory(err);
+    struct writing *writing = &flight->writing;
+    enum ingot_status status = INGOT_OK;
+    writing->store = store;
+    writing->commit = commit;
+    writing->page = ingot_page_create();
+    forget_verdicts(commit);
+    if (writing->page) {
+        writing->events = make_order(writing, commit->event_count, by_event);
+        writing->transitions = make_order(writing, commit->transition_count, by_transition);
     }
-    pipeline_fini(&pipeline);
+    if (!writing->events || !writing->transitions)
+        status = postgres_no_memory(err);
+    if (!status)
+        status = compose(flight, err);
+    if (!status)
+        status = postgres_send(store, flight->pipeline.statements, flight->pipeline.count,
+                               effect_of(commit), err, "could not write");
+    if (status)
+        flight_destroy(flight);
+    else
+        *ret_flight = flight;
     return status;
+}
+
+/* Waits for the answers, and takes the verdicts that the server gave. */
+static enum ingot_status land(struct postgres_flight *flight, struct ingot_error *err)
+{
+    struct writing *writing = &flight->writing;
+    struct ingot_commit *commit = writing->commit;
+    const struct postgres_statement *statements = flight->pipeline.statements;
+    enum ingot_status status =
+        postgres_receive(writing->store, flight->pipeline.statements, flight->pipeline.count,
+                         effect_of(commit), err, "could not write");
+    if (status)
+        return status;
+    commit->position = (uint64_t)postgres_get_int(statements[flight->durable].result, 0, 1);
+    if (commit->event_count)
+        take_events(writing, statements[flight->events].result);
+    if (commit->transition_count && has_chains(commit))
+        take_chains(writing, statements[flight->transitions].result);
+    else if (commit->transition_count)
+        take_transitions(writing, statements[flight->transitions].result);
+    return INGOT_OK;
 }
 
 /* Writes the added jobs and retirements of a transaction that is open, and commits it. */
@@ -550,39 +621,30 @@ static enum ingot_status decide(struct writing *writing, struct ingot_error *err
     return status;
 }
 
-static void forget_verdicts(struct ingot_commit *commit)
+/* After the rows are stored: what came of those that the server did not take. */
+static enum ingot_status settle_stored(const struct writing *writing, struct ingot_error *err)
 {
-    commit->position = 0;
-    for (size_t i = 0; i < commit->event_count; i++)
-        commit->events[i].verdict = INGOT_PENDING;
-    for (size_t i = 0; i < commit->transition_count; i++)
-        commit->transitions[i].verdict = INGOT_PENDING;
-    for (size_t i = 0; i < commit->job_count; i++)
-        commit->jobs[i].verdict = INGOT_PENDING;
+    if (!settle(writing, err))
+        return INGOT_OK;
+    return ingot_error_set(err, INGOT_UNKNOWN,
+                           "store/postgres: a commit was stored, but not what came of its rows "
+                           "could be read; send it again");
 }
 
 static enum ingot_status try_commit(struct postgres_store *store, struct ingot_commit *commit,
                                     struct ingot_error *err)
 {
-    struct writing writing = {.store = store, .commit = commit, .page = ingot_page_create()};
-    if (!writing.page)
-        return postgres_no_memory(err);
-    forget_verdicts(commit);
-    writing.events = make_order(&writing, commit->event_count, by_event);
-    writing.transitions = make_order(&writing, commit->transition_count, by_transition);
-    enum ingot_status status =
-        writing.events && writing.transitions ? write_rows(&writing, err) : postgres_no_memory(err);
-    if (needs_begin(commit)) {
-        if (!status)
-            status = decide(&writing, err);
-        else
-            postgres_rollback(store);
-    } else if (!status && settle(&writing, err)) {
-        status = ingot_error_set(err, INGOT_UNKNOWN,
-                                 "store/postgres: a commit was stored, but not what came of its "
-                                 "rows could be read; send it again");
-    }
-    ingot_page_destroy(writing.page);
+    struct postgres_flight *flight = NULL;
+    enum ingot_status status = launch(store, commit, &flight, err);
+    if (!status)
+        status = land(flight, err);
+    if (!needs_begin(commit))
+        status = status ? status : settle_stored(&flight->writing, err);
+    else if (!status)
+        status = decide(&flight->writing, err);
+    else
+        postgres_rollback(store);
+    flight_destroy(flight);
     return status;
 }
 
@@ -613,6 +675,38 @@ enum ingot_status postgres_commit(void *handle, const struct ingot_toolkit *tool
     if (status && err)
         *err = why;
     return status;
+}
+
+enum ingot_status postgres_send_commit(void *handle, const struct ingot_toolkit *toolkit,
+                                       struct ingot_commit *commit, struct ingot_error *err)
+{
+    struct postgres_store *store = handle;
+    if (needs_begin(commit) || store->mode == INGOT_MODE_READ)
+        return INGOT_UNSUPPORTED;
+    enum ingot_status status = postgres_ready(store, toolkit, err);
+    return status ? status : launch(store, commit, &store->flight, err);
+}
+
+enum ingot_status postgres_finish_commit(void *handle, const struct ingot_toolkit *toolkit,
+                                         struct ingot_commit *commit, struct ingot_error *err)
+{
+    struct postgres_store *store = handle;
+    struct postgres_flight *flight = store->flight;
+    (void)toolkit;
+    if (!flight || flight->writing.commit != commit)
+        return ingot_error_set(err, INGOT_INVALID, "store/postgres: no such commit was sent");
+    store->flight = NULL;
+    enum ingot_status status = land(flight, err);
+    if (!status)
+        status = settle_stored(&flight->writing, err);
+    flight_destroy(flight);
+    return status;
+}
+
+void postgres_forget_flight(struct postgres_store *store)
+{
+    flight_destroy(store->flight);
+    store->flight = NULL;
 }
 
 enum ingot_status postgres_publish_routes(void *handle, const struct ingot_toolkit *toolkit,

@@ -360,6 +360,9 @@ static enum ingot_status passing(const struct postgres_store *store, enum ingot_
 enum ingot_status postgres_ready(struct postgres_store *store, const struct ingot_toolkit *toolkit,
                                  struct ingot_error *err)
 {
+    if (store->flight)
+        return ingot_error_set(err, INGOT_INVALID,
+                               "store/postgres: a commit was sent and is not finished");
     if (store->connection && !is_alive(store->connection))
         postgres_drop(store);
     postgres_rollback(store); /* nothing, as a rule */
@@ -438,6 +441,7 @@ static enum ingot_status postgres_start(void *handle, const struct ingot_toolkit
 static void postgres_close(void *handle)
 {
     struct postgres_store *store = handle;
+    postgres_forget_flight(store);
     postgres_drop(store);
     postgres_bell_destroy(store->bell);
     free(store->conninfo);
@@ -592,4 +596,6 @@ const struct ingot_adapter ingot_adapter_postgres = {
     .make_segments = postgres_make_segments,
     .settings = postgres_settings,
     .accept_restore = postgres_accept_restore,
+    .send_commit = postgres_send_commit,
+    .finish_commit = postgres_finish_commit,
 };

@@ -13,7 +13,8 @@
 #include <ingot/adapter.h>
 #include <libpq-fe.h>
 
-struct postgres_bell; /* bell.c: the connection of wake-ups */
+struct postgres_bell;   /* bell.c: the connection of wake-ups */
+struct postgres_flight; /* commit.c */
 
 struct postgres_store {
     PGconn *connection; /* NULL while there is none: postgres_ready() makes it */
@@ -22,8 +23,9 @@ struct postgres_store {
     enum ingot_mode mode;
     int started; /* the schema was seen to be the newest: checks are due after a connect */
     int epoch;   /* of the store, read after each connect */
-    int64_t next_connect_us; /* monotonic: no try before that */
-    int64_t connect_wait_us; /* doubles with each failure, with jitter */
+    int64_t next_connect_us;        /* monotonic: no try before that */
+    int64_t connect_wait_us;        /* doubles with each failure, with jitter */
+    struct postgres_flight *flight; /* of commit.c: a commit that was sent, or NULL */
 };
 
 /*
@@ -138,6 +140,19 @@ enum ingot_status postgres_run(struct postgres_store *store, struct postgres_sta
                                const char *what);
 void postgres_clear(struct postgres_statement *statements, size_t count);
 
+/*
+ * The same in two halves; nothing else is sent between them. Receive is only
+ * called when send returned INGOT_OK; the statements and parameters stay until then.
+ */
+enum ingot_status postgres_send(struct postgres_store *store,
+                                const struct postgres_statement *statements, size_t count,
+                                enum postgres_effect effect, struct ingot_error *err,
+                                const char *what);
+enum ingot_status postgres_receive(struct postgres_store *store,
+                                   struct postgres_statement *statements, size_t count,
+                                   enum postgres_effect effect, struct ingot_error *err,
+                                   const char *what);
+
 /* The same for one statement that only reads; the caller clears *ret_result. */
 enum ingot_status postgres_query(struct postgres_store *store, const char *sql,
                                  const struct postgres_parameters *parameters,
@@ -199,6 +214,11 @@ enum ingot_status postgres_corrupt(struct ingot_error *err, const char *what);
 /* commit.c */
 enum ingot_status postgres_commit(void *handle, const struct ingot_toolkit *toolkit,
                                   struct ingot_commit *commit, struct ingot_error *err);
+enum ingot_status postgres_send_commit(void *handle, const struct ingot_toolkit *toolkit,
+                                       struct ingot_commit *commit, struct ingot_error *err);
+enum ingot_status postgres_finish_commit(void *handle, const struct ingot_toolkit *toolkit,
+                                         struct ingot_commit *commit, struct ingot_error *err);
+void postgres_forget_flight(struct postgres_store *store); /* that nobody will finish */
 enum ingot_status postgres_publish_routes(void *handle, const struct ingot_toolkit *toolkit,
                                           struct ingot_bytes routes, struct ingot_error *err);
 

@@ -99,7 +99,7 @@ int postgres_get_transition(const PGresult *result, int row, struct ingot_transi
 
 /* ---- events with their jobs --------------------------------------------- */
 
-/* The columns of ingot.event_row. */
+/* The columns of ingot.event_row; ingot.events_to_deliver() gives those before C_STEP. */
 enum column {
     C_EVENT_ID,
     C_JOB,
@@ -209,7 +209,8 @@ static enum ingot_status get_whole(const PGresult *result, int *row, enum ingot_
             number = (int64_t)event->job_count;
             status = append_job(result, *row, page, event, &size, err);
         }
-        if (!status && !PQgetisnull(result, *row, C_STEP) && number < (int64_t)event->job_count)
+        if (!status && PQnfields(result) > C_STEP && !PQgetisnull(result, *row, C_STEP) &&
+            number < (int64_t)event->job_count)
             status = get_latest(result, *row, page, &event->jobs[number], err);
     }
     return status;

@@ -303,38 +303,68 @@ static enum ingot_status check_parameters(const struct postgres_statement *state
     return INGOT_OK;
 }
 
+/* The connection broke before an answer came; it is closed. failed: the server's last word, or NULL. */
+static enum ingot_status give_up(struct postgres_store *store, const PGresult *failed,
+                                 enum postgres_effect effect, struct ingot_error *err,
+                                 const char *what)
+{
+    enum ingot_status status = postgres_failure(store, failed, err, what);
+    postgres_drop(store);
+    if (effect != POSTGRES_COMMITS)
+        return status;
+    return ingot_error_set(err, INGOT_UNKNOWN,
+                           "store/postgres: the connection broke before a commit was answered; "
+                           "send it again");
+}
+
+enum ingot_status postgres_send(struct postgres_store *store,
+                                const struct postgres_statement *statements, size_t count,
+                                enum postgres_effect effect, struct ingot_error *err,
+                                const char *what)
+{
+    PGconn *connection = store->connection;
+    enum ingot_status status = check_parameters(statements, count, err);
+    if (status)
+        return status;
+    if (PQsetnonblocking(connection, 1) != 0 || !PQenterPipelineMode(connection) ||
+        !send_all(connection, statements, count))
+        return give_up(store, NULL, POSTGRES_READS, err,
+                       what); /* without its end nothing is done */
+    /* Once the end is buffered, it may have gone out with a part of the rest. */
+    return PQpipelineSync(connection) && flush(connection)
+               ? INGOT_OK
+               : give_up(store, NULL, effect, err, what);
+}
+
+enum ingot_status postgres_receive(struct postgres_store *store,
+                                   struct postgres_statement *statements, size_t count,
+                                   enum postgres_effect effect, struct ingot_error *err,
+                                   const char *what)
+{
+    PGconn *connection = store->connection;
+    PGresult *failed = NULL;
+    if (!receive_all(connection, statements, count, &failed)) {
+        enum ingot_status broken = give_up(store, failed, effect, err, what);
+        PQclear(failed);
+        postgres_clear(statements, count);
+        return broken;
+    }
+    PQexitPipelineMode(connection);
+    PQsetnonblocking(connection, 0);
+    if (!failed)
+        return INGOT_OK;
+    postgres_clear(statements, count);
+    enum ingot_status status = postgres_failure(store, failed, err, what);
+    PQclear(failed);
+    return status;
+}
+
 enum ingot_status postgres_run(struct postgres_store *store, struct postgres_statement *statements,
                                size_t count, enum postgres_effect effect, struct ingot_error *err,
                                const char *what)
 {
-    PGconn *connection = store->connection;
-    PGresult *failed = NULL;
-    int sent = 0, answered = 0;
-    enum ingot_status status = check_parameters(statements, count, err);
-    if (status)
-        return status;
-    if (PQsetnonblocking(connection, 1) == 0 && PQenterPipelineMode(connection) &&
-        send_all(connection, statements, count)) {
-        sent = 1; /* once the end is buffered, it may have gone out with a part of the rest */
-        answered = PQpipelineSync(connection) && flush(connection) &&
-                   receive_all(connection, statements, count, &failed);
-    }
-    if (answered) {
-        PQexitPipelineMode(connection);
-        PQsetnonblocking(connection, 0);
-        if (!failed)
-            return INGOT_OK;
-    }
-    postgres_clear(statements, count);
-    status = postgres_failure(store, failed, err, what);
-    PQclear(failed);
-    if (!answered)
-        postgres_drop(store);
-    if (sent && !answered && effect == POSTGRES_COMMITS)
-        status = ingot_error_set(err, INGOT_UNKNOWN,
-                                 "store/postgres: the connection broke before a commit was "
-                                 "answered; send it again");
-    return status;
+    enum ingot_status status = postgres_send(store, statements, count, effect, err, what);
+    return status ? status : postgres_receive(store, statements, count, effect, err, what);
 }
 
 enum ingot_status postgres_query(struct postgres_store *store, const char *sql,

@@ -73,10 +73,8 @@ BEGIN
   RETURNING t.event_id, t.job, t.seq;
 END
 $$;
--- What destinations are sent: events with the jobs that were added to them, as
--- ingot.read_events() gives them, but without anything of their chains. The ids
--- are ascending and distinct; unknown ones give no rows.
-CREATE FUNCTION ingot.events_to_deliver(ids bytea[]) RETURNS SETOF ingot.event_row
+-- As before, with a plan of its own for many events.
+CREATE OR REPLACE FUNCTION ingot.read_events(ids bytea[], payload boolean) RETURNS SETOF ingot.event_row
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp SET jit = off SET work_mem = '64MB'
 SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
@@ -84,19 +82,12 @@ SET enable_mergejoin = off SET enable_material = off
 SET max_parallel_workers_per_gather = 0 SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
-  first CONSTANT bytea := ids[1];
+  first CONSTANT bytea := ids[1]; -- so that segments beside them are not even opened
   last  CONSTANT bytea := ids[cardinality(ids)];
 BEGIN
-  IF NOT EXISTS (SELECT FROM ingot.added_jobs WHERE event_id BETWEEN first AND last) THEN
-    RETURN QUERY
-    SELECT e.id, -1, NULL::bytea, e.source, e.name, e.context, e.data, e.jobs, NULL::bytea,
-           e.sent_at, e.received_at, e.ingested_at, NULL::timestamptz, NULL::int, NULL::int,
-           NULL::int, NULL::int, NULL::bytea, NULL::timestamptz, NULL::json, NULL::timestamptz
-    FROM unnest(ids) AS g (id)
-    CROSS JOIN LATERAL (
-      SELECT * FROM ingot.events WHERE id = g.id AND id BETWEEN first AND last OFFSET 0
-    ) AS e;
-    RETURN;
+  -- To plan anew costs as much as to choose the segment of some hundred events one by one.
+  IF cardinality(ids) >= 100 THEN
+    PERFORM set_config('plan_cache_mode', 'force_custom_plan', true);
   END IF;
   RETURN QUERY
   SELECT e.id, r.*
@@ -105,16 +96,80 @@ BEGIN
     SELECT * FROM ingot.events WHERE id = g.id AND id BETWEEN first AND last OFFSET 0
   ) AS e
   CROSS JOIN LATERAL (
-    SELECT -1 AS job, NULL::bytea AS id, e.source, e.name, e.context, e.data, e.jobs, NULL::bytea,
-           e.sent_at, e.received_at, e.ingested_at, NULL::timestamptz, NULL::int, NULL::int,
-           NULL::int, NULL::int, NULL::bytea, NULL::timestamptz, NULL::json, NULL::timestamptz
+    SELECT -1 AS job, NULL::bytea AS id, e.source, e.name,
+           CASE WHEN payload THEN e.context END, CASE WHEN payload THEN e.data END,
+           CASE WHEN payload OR octet_length(e.jobs::text) <= 4096 THEN e.jobs
+                ELSE ingot.jobs_to_route(e.jobs) END,
+           NULL::bytea, e.sent_at, e.received_at, e.ingested_at,
+           (SELECT r.created_at FROM ingot.retirements r
+            WHERE r.event_id = e.id AND r.event_id BETWEEN first AND last),
+           NULL::int, NULL::int, NULL::int, NULL::int, NULL::bytea, NULL::timestamptz, NULL::json,
+           NULL::timestamptz
     UNION ALL
-    SELECT a.job, a.id, a.destination, a.event, a.context, a.data, NULL, a.parent_job_id, a.due_at,
-           NULL, a.created_at, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+    SELECT b.job, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
+           t.seq, t.attempt, t.state_before, t.state_after, t.owner, t.due_at,
+           CASE WHEN payload THEN t.error END, t.created_at
+    FROM generate_series(0, CASE json_typeof(e.jobs) WHEN 'array' THEN json_array_length(e.jobs)
+                            ELSE 0 END - 1) AS b (job)
+    CROSS JOIN LATERAL (
+      SELECT * FROM ingot.transitions
+      WHERE event_id = e.id AND event_id BETWEEN first AND last AND transitions.job = b.job
+      ORDER BY event_id DESC, job DESC, seq DESC LIMIT 1
+    ) AS t
+    UNION ALL
+    SELECT a.job, a.id, a.destination, a.event,
+           CASE WHEN payload THEN a.context END, CASE WHEN payload THEN a.data END, NULL,
+           a.parent_job_id, a.due_at, NULL, a.created_at, NULL,
+           t.seq, t.attempt, t.state_before, t.state_after, t.owner, t.due_at,
+           CASE WHEN payload THEN t.error END, t.created_at
     FROM ingot.added_jobs AS a
+    LEFT JOIN LATERAL (
+      SELECT * FROM ingot.transitions
+      WHERE event_id = a.event_id AND event_id BETWEEN first AND last AND transitions.job = a.job
+      ORDER BY event_id DESC, job DESC, seq DESC LIMIT 1
+    ) AS t ON true
     WHERE a.event_id = e.id AND a.event_id BETWEEN first AND last
   ) AS r
   ORDER BY e.id, r.job;
+END
+$$;
+
+-- What destinations are sent: events with the jobs that were added to them, in the
+-- first columns of ingot.event_row, without anything of their chains. The ids are
+-- ascending and distinct; unknown ones give no rows. One index scan for all of them,
+-- for to choose the segment of each alone costs as much as to read it.
+CREATE FUNCTION ingot.events_to_deliver(ids bytea[])
+RETURNS TABLE (
+  event_id bytea, job int, id bytea, first_text text, second_text text, context json, data json,
+  jobs json, parent_job_id bytea, first_time timestamptz, second_time timestamptz,
+  created_at timestamptz, retired_at timestamptz)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp SET jit = off SET work_mem = '64MB'
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
+SET max_parallel_workers_per_gather = 0 SET plan_cache_mode = force_generic_plan
+AS $$
+#variable_conflict use_column
+DECLARE
+  first CONSTANT bytea := ids[1]; -- so that segments beside them are not even opened
+  last  CONSTANT bytea := ids[cardinality(ids)];
+BEGIN
+  IF NOT EXISTS (SELECT FROM ingot.added_jobs WHERE event_id BETWEEN first AND last) THEN
+    RETURN QUERY
+    SELECT id, -1, NULL::bytea, source, name, context, data, jobs, NULL::bytea, sent_at,
+           received_at, ingested_at, NULL::timestamptz
+    FROM ingot.events WHERE id = ANY (ids) AND id BETWEEN first AND last
+    ORDER BY id;
+    RETURN;
+  END IF;
+  RETURN QUERY
+  SELECT id AS event_id, -1 AS job, NULL::bytea, source, name, context, data, jobs, NULL::bytea,
+         sent_at, received_at, ingested_at, NULL::timestamptz
+  FROM ingot.events WHERE id = ANY (ids) AND id BETWEEN first AND last
+  UNION ALL
+  SELECT event_id, job, id, destination, event, context, data, NULL, parent_job_id, due_at, NULL,
+         created_at, NULL
+  FROM ingot.added_jobs WHERE event_id = ANY (ids) AND event_id BETWEEN first AND last
+  ORDER BY event_id, job;
 END
 $$;
 
