@@ -105,7 +105,8 @@ static void describe(void *context, struct igt_buffer *about)
 static enum ingot_status start_threads(struct igt_daemon *daemon, struct ingot_error *err)
 {
     const struct igt_config *config = daemon->config;
-    const struct igt_journal_callbacks delivery = {igt_delivery_take_results,
+    const struct igt_journal_callbacks delivery = {igt_delivery_take_stored,
+                                                   igt_delivery_take_results,
                                                    igt_delivery_take_failure, daemon->loop};
     const struct igt_news_desk desk = {igt_delivery_take_news, igt_delivery_known, daemon->loop};
     const struct igt_pulse_config pulse = {
@@ -122,7 +123,7 @@ static enum ingot_status start_threads(struct igt_daemon *daemon, struct ingot_e
         igt_fetcher_start(daemon->read ? daemon->read : daemon->store,
                           daemon->role == IGT_ROLE_GATEWAY ? IGT_KEEPING_NONE : IGT_KEEPING_RECENT,
                           daemon->toolkit, &delivery, &daemon->fetcher, err);
-    const struct igt_journal_callbacks fetcher = {igt_fetcher_take_results,
+    const struct igt_journal_callbacks fetcher = {igt_fetcher_take_stored, igt_fetcher_take_results,
                                                   igt_fetcher_take_failure, daemon->fetcher};
     if (!status)
         status = igt_journal_start(daemon->store, daemon->toolkit, &fetcher, &daemon->journal, err);

@@ -50,8 +50,9 @@ struct igt_delivery_loop {
     struct ingot_lanes ready;    /* of them, those whose live jobs are all in memory */
     uint64_t asked[INGOT_LANES]; /* the number of the last request to read a lane */
     uint64_t requests;
-    struct igt_positions own; /* commits whose jobs the journal handed over; guarded by lock */
-    uint64_t taken;           /* the highest position whose jobs are in memory */
+    uint64_t handed;       /* commits of ours whose results came */
+    uint64_t cursor_needs; /* so many of them must have, for all before the cursor to be here */
+    uint64_t taken;        /* the highest position whose jobs are in memory */
 
     char *cursor; /* all before it is in memory, once taken has reached its horizon; malloc */
     uint64_t horizon;
@@ -71,6 +72,8 @@ struct igt_delivery_loop {
     pthread_mutex_t lock; /* guards the inbox, and what is shown outside */
     struct igt_results *inbox, **last_result;
     struct igt_news *news, **last_news;
+    struct igt_positions own; /* commits whose jobs the journal hands over */
+    uint64_t stored;          /* how many there were */
     struct igt_scheduler_numbers shown;
     unsigned shown_lanes;
     int64_t shown_lag_us, shown_us;
@@ -271,16 +274,10 @@ static void log_result(struct igt_delivery_loop *loop, const struct igt_row_resu
         log_row(loop, "ownership_lost", row);
 }
 
-/* The rows of a commit of ours were handed over: the follower's sightings of them are dropped. */
+/* The rows of a commit of ours were handed over. */
 static void note_position(struct igt_delivery_loop *loop, uint64_t position)
 {
-    if (loop->company == IGT_AMONG && position) {
-        pthread_mutex_lock(&loop->lock);
-        int noted = igt_positions_add(&loop->own, position);
-        pthread_mutex_unlock(&loop->lock);
-        if (!noted)
-            abort();
-    }
+    loop->handed += position != 0;
     if (loop->company == IGT_ALONE && position > loop->taken)
         loop->taken = position;
 }
@@ -368,16 +365,28 @@ static void take_cursor(struct igt_delivery_loop *loop, const struct igt_news *n
     free(loop->cursor);
     loop->cursor = cursor;
     loop->horizon = news->horizon;
+    pthread_mutex_lock(&loop->lock);
+    loop->cursor_needs = loop->stored;
+    pthread_mutex_unlock(&loop->lock);
+}
+
+/* Whether a commit is ours: the follower's sightings of it are dropped. */
+static int is_own(struct igt_delivery_loop *loop, uint64_t position)
+{
+    pthread_mutex_lock(&loop->lock);
+    int own = igt_positions_has(&loop->own, position);
+    pthread_mutex_unlock(&loop->lock);
+    return own;
 }
 
 static void take_followed(struct igt_delivery_loop *loop, const struct igt_news *news,
                           int64_t now_us)
 {
     for (size_t i = 0; i < news->job_count; i++)
-        if (!igt_positions_has(&loop->own, news->jobs[i].position))
+        if (!is_own(loop, news->jobs[i].position))
             sight(loop, &news->jobs[i].job, now_us);
     for (size_t i = 0; i < news->notice_count; i++)
-        if (!igt_positions_has(&loop->own, news->notices[i].position))
+        if (!is_own(loop, news->notices[i].position))
             igt_scheduler_notice(loop->scheduler, &news->notices[i].key, &batch_of(loop)->rows);
     /* A commit is seen whole, and only once. */
     pthread_mutex_lock(&loop->lock);
@@ -469,6 +478,17 @@ static void on_arrival(uv_async_t *handle)
         begin_end(loop);
     if (failed)
         uv_stop(&loop->uv);
+}
+
+void igt_delivery_take_stored(void *context, uint64_t position)
+{
+    struct igt_delivery_loop *loop = context;
+    pthread_mutex_lock(&loop->lock);
+    int noted = loop->company != IGT_AMONG || igt_positions_add(&loop->own, position);
+    loop->stored++;
+    pthread_mutex_unlock(&loop->lock);
+    if (!noted)
+        abort();
 }
 
 void igt_delivery_take_results(void *context, struct igt_results *results)
@@ -588,7 +608,8 @@ static void see_to_checkpoint(struct igt_delivery_loop *loop, int64_t now_us)
         }
     }
     if (loop->checkpoint == CHECKPOINT_CURSOR && loop->cursor &&
-        (loop->company == IGT_AMONG || loop->taken + 1 >= loop->horizon))
+        (loop->company == IGT_AMONG ? loop->handed >= loop->cursor_needs
+                                    : loop->taken + 1 >= loop->horizon))
         write_checkpoint(loop);
 }
 

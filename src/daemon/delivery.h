@@ -28,6 +28,7 @@ enum ingot_status igt_delivery_create(const struct igt_config *config, enum igt_
                                       struct igt_delivery_loop **ret_loop, struct ingot_error *err);
 
 /* Callbacks for the journal, the follower, the keeper and the pulse; their context is the loop. Any thread. */
+void igt_delivery_take_stored(void *loop, uint64_t position);
 void igt_delivery_take_results(void *loop, struct igt_results *results);
 void igt_delivery_take_failure(void *loop, const struct ingot_error *error);
 void igt_delivery_take_news(void *loop, struct igt_news *news);

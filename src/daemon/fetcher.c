@@ -257,6 +257,13 @@ enum ingot_status igt_fetcher_start(struct ingot_store *store, enum igt_keeping 
     return INGOT_OK;
 }
 
+void igt_fetcher_take_stored(void *context, uint64_t position)
+{
+    struct igt_fetcher *fetcher = context;
+    if (fetcher->next.stored)
+        fetcher->next.stored(fetcher->next.context, position);
+}
+
 void igt_fetcher_take_results(void *context, struct igt_results *results)
 {
     struct igt_fetcher *fetcher = context;

@@ -27,6 +27,7 @@ enum ingot_status igt_fetcher_start(struct ingot_store *store, enum igt_keeping 
                                     struct igt_fetcher **ret_fetcher, struct ingot_error *err);
 
 /* Callbacks for the journal; their context is the fetcher. */
+void igt_fetcher_take_stored(void *fetcher, uint64_t position);
 void igt_fetcher_take_results(void *fetcher, struct igt_results *results);
 void igt_fetcher_take_failure(void *fetcher, const struct ingot_error *error);
 

@@ -277,17 +277,25 @@ static enum ingot_status launch(struct igt_journal *journal, struct flight *flig
     return status;
 }
 
+/* Says where the rows of a flight that has landed will be seen. */
+static void announce(struct igt_journal *journal, const struct flight *flight)
+{
+    if (journal->callbacks.stored && flight->commit.position)
+        journal->callbacks.stored(journal->callbacks.context, flight->commit.position);
+}
+
 /* Waits for the verdicts. */
 static enum ingot_status land(struct igt_journal *journal, struct flight *flight,
                               struct ingot_error *err)
 {
-    if (flight->phase == FLIGHT_LANDED)
-        return INGOT_OK;
+    enum ingot_status status = INGOT_OK;
+    if (flight->phase == FLIGHT_SENT)
+        status = ingot_store_finish_commit(journal->store, journal->toolkit, &flight->commit, err);
     flight->phase = FLIGHT_LANDED;
-    enum ingot_status status =
-        ingot_store_finish_commit(journal->store, journal->toolkit, &flight->commit, err);
     if (status)
         igt_results_destroy(flight->results);
+    else
+        announce(journal, flight);
     return status;
 }
 

@@ -77,6 +77,11 @@ struct igt_results {
 void igt_results_destroy(struct igt_results *results);
 
 struct igt_journal_callbacks {
+    /*
+     * Called as soon as a commit with a position is known to be stored, before its
+     * results: others may show its rows from now on. May be NULL.
+     */
+    void (*stored)(void *context, uint64_t position);
     /* Called on the journal's thread; takes the results over. */
     void (*results)(void *context, struct igt_results *results);
     /* Called once, on the journal's thread, when the store can no longer be used. */

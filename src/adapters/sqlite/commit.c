@@ -1,7 +1,7 @@
 /*
  * Writing: one commit is one transaction of single-row INSERTs. A key that is
- * taken is reported by the triggers as SQLITE_CONSTRAINT_TRIGGER, which ends
- * the statement and not the transaction (PROTOCOL 6.7).
+ * taken ends the statement and not the transaction (PROTOCOL 6.7). The triggers
+ * that say so to others are off on this connection, see set_up_writer().
  */
 #include "sqlite.h"
 
@@ -15,11 +15,15 @@ static enum ingot_status insert(struct sqlite_store *store, enum statement which
                                 struct ingot_error *err)
 {
     sqlite3_stmt *statement = store->statements[which];
+    /* Where n is the primary key, for it to be taken is a failure. */
+    const int taken = which == S_INSERT_EVENT || which == S_INSERT_ADDED_JOB
+                          ? SQLITE_CONSTRAINT_UNIQUE
+                          : SQLITE_CONSTRAINT_PRIMARYKEY;
     enum ingot_status status = INGOT_OK;
     int code = sqlite3_step(statement);
     if (code == SQLITE_DONE)
         *ret_stored = 1;
-    else if (sqlite3_extended_errcode(store->db) == SQLITE_CONSTRAINT_TRIGGER)
+    else if (sqlite3_extended_errcode(store->db) == taken)
         *ret_stored = 0;
     else
         status = sqlite_failure(store, err, "could not write to");

@@ -39,8 +39,8 @@ VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
 
 -- name: insert_transition
 INSERT INTO transitions (event_id, job, seq, attempt, state_before, state_after, owner, due_at, error, created_at)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, max(?10, coalesce(
-  (SELECT created_at FROM transitions WHERE event_id = ?1 AND job = ?2 AND seq = ?3 - 1), ?10)))
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, CASE ?3 WHEN 1 THEN ?10 ELSE max(?10, coalesce(
+  (SELECT created_at FROM transitions WHERE event_id = ?1 AND job = ?2 AND seq = ?3 - 1), ?10)) END)
 
 -- name: insert_added_job
 INSERT INTO added_jobs (n, event_id, job, id, destination, event, parent_job_id, due_at, created_at, context, data)
@@ -55,10 +55,11 @@ SELECT ?1, ?2, ?3, ?4
 WHERE EXISTS (SELECT 1 FROM events WHERE id = ?1)
   AND NOT EXISTS (SELECT 1 FROM retirements WHERE event_id = ?1)
 
+-- ?2 is the detail: what is not asked for is not looked for.
 -- name: event
 SELECT id, source, name, jobs, sent_at, received_at, ingested_at,
-       CASE WHEN ?2 THEN context END, CASE WHEN ?2 THEN data END,
-       (SELECT created_at FROM retirements WHERE event_id = id)
+       CASE WHEN ?2 <> 1 THEN context END, CASE WHEN ?2 <> 1 THEN data END,
+       CASE WHEN ?2 <> 2 THEN (SELECT created_at FROM retirements WHERE event_id = id) END
 FROM events WHERE id = ?1
 
 -- name: find

@@ -187,7 +187,7 @@ enum ingot_status sqlite_read_event(struct sqlite_store *store, const ingot_ksui
     sqlite3_stmt *row = store->statements[S_EVENT];
     enum ingot_status status;
     sqlite_bind_ksuid(row, 1, event_id);
-    sqlite3_bind_int(row, 2, detail != INGOT_DETAIL_ROUTING);
+    sqlite3_bind_int(row, 2, (int)detail);
     int code = sqlite3_step(row);
     if (code == SQLITE_ROW)
         status = get_event(store, row, detail, page, ret_event, err);

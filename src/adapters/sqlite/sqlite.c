@@ -231,12 +231,18 @@ static int on_progress(void *context)
     return toolkit ? toolkit->progress(toolkit->context, 0, 0) : 0;
 }
 
-/* The journal mode and its durability, checked, because PRAGMAs fail in silence. */
+/*
+ * The journal mode and its durability, checked, because PRAGMAs fail in silence.
+ * The triggers keep other programs from changing rows. Here they would look for
+ * each key a second time, and what this connection says to its tables is INSERT.
+ */
 static enum ingot_status set_up_writer(struct sqlite_store *store, struct ingot_error *err)
 {
     int64_t synchronous = 0, wal = 0;
     enum ingot_status status = execute(
-        store, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;", err, "could not set up");
+        store, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA cache_size = -65536;",
+        err, "could not set up");
+    sqlite3_db_config(store->db, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL);
     if (!status)
         status = ask(store, "SELECT journal_mode = 'wal' FROM pragma_journal_mode", &wal, err);
     if (!status)
@@ -289,6 +295,11 @@ static enum ingot_status open_database(struct sqlite_store *store, enum ingot_mo
                                store->path);
     int flags =
         mode == INGOT_MODE_READ ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+    /*
+     * Its statistics of memory cost a lock that all handles of the process share. Too
+     * late, and without effect, where the program has begun to use SQLite itself.
+     */
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
     /* A link that leads to no file yet would give the file a second path, and so a second lock. */
     flags |= SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW;
     if (sqlite3_open_v2(store->path, &store->db, flags, NULL) != SQLITE_OK) {
