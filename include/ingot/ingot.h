@@ -292,11 +292,18 @@ struct ingot_options {
      * pooler, for instance; NULL: at connection; "off": nowhere. Kept as secret
      */
     const char *wake_connection;
+    /** of a process that has several handles: their wake-ups are not heard by each other; or none */
+    ingot_ksuid wake_name;
 };
 
 #define INGOT_OPTIONS_INIT                                                                         \
     {                                                                                              \
-        sizeof(struct ingot_options), 0, 0, 0, 0, 0, INGOT_MODE_WRITE, 0                           \
+        sizeof(struct ingot_options), 0, 0, 0, 0, 0, INGOT_MODE_WRITE, 0,                          \
+        {                                                                                          \
+            {                                                                                      \
+                0                                                                                  \
+            }                                                                                      \
+        }                                                                                          \
     }
 
 /** The names of the built-in adapters, ended by NULL. */
@@ -516,7 +523,8 @@ struct ingot_cursor {
 
 enum ingot_detail {
     INGOT_DETAIL_ALL = 0, /**< events and jobs with context and data */
-    INGOT_DETAIL_ROUTING = 1, /**< without context, data and errors: what a scheduler needs to plan */
+    INGOT_DETAIL_ROUTING =
+        1, /**< without context, data and errors: what a scheduler needs to plan */
     /** with context and data, but latest is the birth and retired_us may be unset: what is sent out */
     INGOT_DETAIL_DELIVERY = 2
 };

@@ -65,6 +65,7 @@ static enum ingot_status open_store(struct igt_daemon *daemon, enum ingot_mode m
         return status;
     options.mode = mode;
     options.wake_connection = daemon->config->store_wake;
+    options.wake_name = daemon->owner;
     return ingot_store_open(&options, daemon->toolkit, ret_store, err);
 }
 
@@ -148,6 +149,8 @@ static enum ingot_status start_threads(struct igt_daemon *daemon, struct ingot_e
 static enum ingot_status start(struct igt_daemon *daemon, struct ingot_error *err)
 {
     struct ingot_ksuid_generator generator;
+    ingot_ksuid_generator_init(&generator);
+    ingot_ksuid_generate(&generator, daemon->toolkit, &daemon->owner);
     enum ingot_status status = open_stores(daemon, err);
     if (!status)
         status = publish_routes(daemon, err);
@@ -156,8 +159,6 @@ static enum ingot_status start(struct igt_daemon *daemon, struct ingot_error *er
     enum igt_company company = daemon->role == IGT_ROLE_GATEWAY ? IGT_ELSEWHERE
                                : daemon->beaten                 ? IGT_AMONG
                                                                 : IGT_ALONE;
-    ingot_ksuid_generator_init(&generator);
-    ingot_ksuid_generate(&generator, daemon->toolkit, &daemon->owner);
     status = igt_delivery_create(daemon->config, company, &daemon->owner, daemon->toolkit,
                                  &daemon->loop, err);
     return status ? status : start_threads(daemon, err);

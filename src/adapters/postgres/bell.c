@@ -29,7 +29,8 @@ enum hearing {
 };
 
 struct postgres_bell {
-    char *conninfo; /* NULL: that of the store */
+    char *conninfo;                      /* NULL: that of the store */
+    char name[INGOT_KSUID_TEXT_LEN + 1]; /* "": every wake-up is heard */
     PGconn *connection;
     enum stage stage;
     enum hearing hearing;
@@ -41,9 +42,10 @@ struct postgres_bell {
     int64_t next_connect_us, connect_wait_us;
 };
 
-enum ingot_status postgres_bell_create(const char *wake_connection, struct postgres_bell **ret_bell,
-                                       struct ingot_error *err)
+enum ingot_status postgres_bell_create(const struct ingot_options *options,
+                                       struct postgres_bell **ret_bell, struct ingot_error *err)
 {
+    const char *wake_connection = options->wake_connection;
     if (wake_connection && strcmp(wake_connection, "off") == 0)
         return INGOT_OK;
     const char *conninfo = wake_connection ? postgres_conninfo(wake_connection) : NULL;
@@ -57,6 +59,8 @@ enum ingot_status postgres_bell_create(const char *wake_connection, struct postg
         free(bell);
         return postgres_no_memory(err);
     }
+    if (!ingot_ksuid_is_none(&options->wake_name))
+        ingot_ksuid_format(&options->wake_name, bell->name);
     *ret_bell = bell;
     return INGOT_OK;
 }
@@ -201,7 +205,9 @@ void postgres_wake(void *handle)
         return;
     bell->due = 0;
     bell->next_ring_us = now_us + RING_EVERY_US;
-    say(bell, "NOTIFY ingot");
+    char sql[64];
+    snprintf(sql, sizeof sql, "NOTIFY ingot, '%s'", bell->name);
+    say(bell, sql);
 }
 
 /* ---- listening ---------------------------------------------------------- */
@@ -212,8 +218,8 @@ static int was_rung(struct postgres_bell *bell)
     PGnotify *notification;
     int rung = 0;
     while (bell->connection && (notification = PQnotifies(bell->connection)) != NULL) {
+        rung |= !bell->name[0] || strcmp(notification->extra, bell->name) != 0;
         PQfreemem(notification);
-        rung = 1;
     }
     return rung;
 }

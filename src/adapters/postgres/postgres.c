@@ -404,7 +404,7 @@ static enum ingot_status postgres_open(void *handle, const struct ingot_options 
     store->mode = options->mode;
     enum ingot_status status = postgres_check_conninfo(conninfo, err);
     if (!status)
-        status = postgres_bell_create(options->wake_connection, &store->bell, err);
+        status = postgres_bell_create(options, &store->bell, err);
     if (status)
         return status;
     store->conninfo = strdup(conninfo);

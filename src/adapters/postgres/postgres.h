@@ -272,9 +272,9 @@ enum ingot_status postgres_accept_restore(void *handle, const struct ingot_toolk
                                           struct ingot_error *err);
 
 /* bell.c */
-/* wake_connection may be NULL or "off", as in struct ingot_options; nothing is opened yet. */
-enum ingot_status postgres_bell_create(const char *wake_connection, struct postgres_bell **ret_bell,
-                                       struct ingot_error *err);
+/* By wake_connection and wake_name; nothing is opened yet. */
+enum ingot_status postgres_bell_create(const struct ingot_options *options,
+                                       struct postgres_bell **ret_bell, struct ingot_error *err);
 void postgres_wake(void *handle);
 enum ingot_status postgres_wait(void *handle, const struct ingot_toolkit *toolkit,
                                 int64_t timeout_us, struct ingot_error *err);
