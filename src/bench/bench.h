@@ -16,6 +16,8 @@ struct igt_bench_options {
     int baseline; /* also measure the queue written by hand and the raw limit */
     void (*progress)(const char *bench, const char *variant, unsigned round);
     const char *program; /* path of `ingot`: what is cold is measured in a process of its own */
+    /* its progress is asked now and then whether to stop; nothing else of it is used */
+    const struct ingot_toolkit *toolkit;
 };
 
 /* The names of what can be measured, ended by NULL. */
@@ -23,12 +25,21 @@ const char *const *igt_bench_names(void);
 
 struct igt_bench;
 
-/* Opens the place; options must outlive it. */
+/* Whether there is one of that name. */
+int igt_bench_has(const char *name);
+
+/*
+ * Sees that stores can be made in the place, and notes the facts; options must
+ * outlive it. INGOT_INVALID for a store that cannot be measured.
+ */
 enum ingot_status igt_bench_create(const struct igt_bench_options *options,
                                    struct igt_bench **ret_bench, struct ingot_error *err);
 void igt_bench_destroy(struct igt_bench *bench); /* NULL is allowed */
 
-/* Measures one of the names. INGOT_NOT_FOUND: there is none of that name. */
+/*
+ * Measures one of the names. INGOT_NOT_FOUND: there is none of that name;
+ * INGOT_CLOSED: the user wants to stop.
+ */
 enum ingot_status igt_bench_run(struct igt_bench *bench, const char *name, struct ingot_error *err);
 
 /* All that was measured so far; valid until the next run. */

@@ -155,6 +155,14 @@ static void add_life(struct ingot_commit *commit, const struct filler *filler,
     }
 }
 
+/* What an event of a producer does not have. */
+static void dress(struct ingot_event *event, const struct igt_filling *filling)
+{
+    event->context = filling->context;
+    if (filling->due_us)
+        event->jobs[0].due_us = filling->due_us;
+}
+
 static enum ingot_status fill_some(struct filler *filler, const struct igt_filling *filling,
                                    size_t first, size_t count, struct ingot_error *err)
 {
@@ -171,6 +179,8 @@ static enum ingot_status fill_some(struct filler *filler, const struct igt_filli
     for (size_t i = 0; i < count && !status; i++) {
         if (!make_event(arena, &filler->ids, first + i, filling->data_bytes, &events[i]))
             status = no_memory(err);
+        else
+            dress(&events[i], filling);
         commit.events[commit.event_count++] =
             (struct ingot_commit_event){.row = &events[i], .jobs_origin = INGOT_JOBS_MADE};
         if (filling->as == IGT_FILL_FINISHED)
@@ -214,8 +224,23 @@ static enum ingot_status write_list(const struct filler *filler, struct ingot_er
     return status;
 }
 
+static enum ingot_status fill_all(struct filler *filler, const struct igt_filling *filling,
+                                  const struct ingot_toolkit *toolkit, struct ingot_error *err)
+{
+    enum ingot_status status = INGOT_OK;
+    for (size_t done = 0; done < filling->count && !status; done += FILL_EVENTS) {
+        size_t some = filling->count - done;
+        some = some < FILL_EVENTS ? some : FILL_EVENTS;
+        if (toolkit && toolkit->progress &&
+            toolkit->progress(toolkit->context, done, filling->count) != 0)
+            return ingot_error_set(err, INGOT_CLOSED, "bench: stopped");
+        status = fill_some(filler, filling, filling->first + done, some, err);
+    }
+    return status;
+}
+
 enum ingot_status igt_bench_fill(const char *url, const struct igt_filling *fillings, size_t count,
-                                 struct ingot_error *err)
+                                 const struct ingot_toolkit *toolkit, struct ingot_error *err)
 {
     struct filler filler = {0};
     struct ingot_options options;
@@ -231,11 +256,7 @@ enum ingot_status igt_bench_fill(const char *url, const struct igt_filling *fill
     if (!status)
         status = ingot_store_open(&options, NULL, &filler.store, err);
     for (size_t i = 0; i < count && !status; i++)
-        for (size_t done = 0; done < fillings[i].count && !status; done += FILL_EVENTS) {
-            size_t some = fillings[i].count - done;
-            status = fill_some(&filler, &fillings[i], fillings[i].first + done,
-                               some < FILL_EVENTS ? some : FILL_EVENTS, err);
-        }
+        status = fill_all(&filler, &fillings[i], toolkit, err);
     if (!status)
         status = write_list(&filler, err);
     ingot_store_close(filler.store);
@@ -264,9 +285,8 @@ static void *run(void *context)
     return NULL;
 }
 
-/* The configuration that a user would write, but for the destination that is a function. */
-static enum ingot_status configure(const struct igt_engine_config *from,
-                                   struct igt_config **ret_config, struct ingot_error *err)
+enum ingot_status igt_engine_configure(const struct igt_engine_config *from,
+                                       struct igt_config **ret_config, struct ingot_error *err)
 {
     char text[512];
     const char *url = from->destination_url ? from->destination_url : "http://127.0.0.1:1/";
@@ -293,7 +313,7 @@ enum ingot_status igt_engine_start(const struct igt_engine_config *config,
     struct igt_engine *engine = calloc(1, sizeof *engine);
     if (!engine)
         return no_memory(err);
-    enum ingot_status status = configure(config, &engine->config, err);
+    enum ingot_status status = igt_engine_configure(config, &engine->config, err);
     if (!status)
         status =
             igt_daemon_start(engine->config, config->role, &engine->toolkit, &engine->daemon, err);

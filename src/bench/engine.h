@@ -39,15 +39,18 @@ struct igt_filling {
     size_t count;
     enum { IGT_FILL_WAITING, IGT_FILL_FINISHED } as;
     size_t data_bytes;
-    size_t first; /* the number of the first */
+    size_t first;               /* the number of the first */
+    int64_t due_us;             /* of what waits; 0: at once */
+    struct ingot_bytes context; /* of each event, or absent */
 };
 
 /*
  * Makes the store at the url and fills it, in commits of 1,000 events; leaves
- * a list of what is live, as a daemon would have left.
+ * a list of what is live, as a daemon would have left. The toolkit's progress
+ * may end it with INGOT_CLOSED; NULL is allowed.
  */
 enum ingot_status igt_bench_fill(const char *url, const struct igt_filling *fillings, size_t count,
-                                 struct ingot_error *err);
+                                 const struct ingot_toolkit *toolkit, struct ingot_error *err);
 
 /* ---- the engine --------------------------------------------------------- */
 
@@ -60,6 +63,10 @@ struct igt_engine_config {
     const char *destination_url; /* of HTTP; NULL: a function that does nothing but note the time */
     struct igt_ledger *ledger;
 };
+
+/* The configuration that a user would write, but for the destination that is a function. */
+enum ingot_status igt_engine_configure(const struct igt_engine_config *from,
+                                       struct igt_config **ret_config, struct ingot_error *err);
 
 enum ingot_status igt_engine_start(const struct igt_engine_config *config,
                                    struct igt_engine **ret_engine, struct ingot_error *err);

@@ -125,7 +125,8 @@ static enum ingot_status make_database(struct igt_place *place, struct ingot_err
 {
     char sql[128];
     snprintf(place->name, sizeof place->name, "ingot_bench_%08x_%u", place->id, ++place->made);
-    snprintf(sql, sizeof sql, "CREATE DATABASE \"%s\"", place->name);
+    /* Nobody is in template0, and it holds nothing of the user's. */
+    snprintf(sql, sizeof sql, "CREATE DATABASE \"%s\" TEMPLATE template0", place->name);
     enum ingot_status status =
         run(place->admin, sql, err, "make a database to measure in (the role needs CREATEDB)");
     place->url = status ? NULL : url_of_database(place->base, place->name);
@@ -248,6 +249,16 @@ enum ingot_status igt_place_make(struct igt_place *place, const char **ret_url,
         igt_place_drop(place);
     else
         *ret_url = place->url;
+    return status;
+}
+
+enum ingot_status igt_place_settle(struct igt_place *place, struct ingot_error *err)
+{
+    double bytes;
+    if (place->kind == IGT_PLACE_SQLITE)
+        return file_bytes(place->url, &bytes, err);
+    enum ingot_status status = run(place->inside, "VACUUM (ANALYZE)", err, "vacuum a database");
+    run(place->inside, "CHECKPOINT", NULL, "checkpoint"); /* not everybody may */
     return status;
 }
 

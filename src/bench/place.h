@@ -31,6 +31,9 @@ enum ingot_status igt_place_make(struct igt_place *place, const char **ret_url,
                                  struct ingot_error *err);
 void igt_place_drop(struct igt_place *place);
 
+/* Has the database do now what it would do later behind a large fill. */
+enum ingot_status igt_place_settle(struct igt_place *place, struct ingot_error *err);
+
 /* Has another session of that kind open on the store until it is let go, or dropped. */
 enum ingot_status igt_place_pin(struct igt_place *place, enum igt_pin pin, struct ingot_error *err);
 void igt_place_unpin(struct igt_place *place);

@@ -4,6 +4,7 @@
  */
 #include "cli.h"
 
+#include "core/arena.h"
 #include "core/model.h"
 
 #include <errno.h>
@@ -13,14 +14,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Few, because each brings its payloads. */
+/* Jobs of a page: at first few, because each brings its payloads; more where those are small. */
 #define PAGE_JOBS 100u
+#define PAGE_JOBS_MAX 1000u
+#define PAGE_BYTES (4u << 20)
 
 struct search {
     enum igt_form form;
     struct igt_cli_reader reader;
     struct ingot_where where; /* of the next page */
     struct ingot_bytes *destinations, *events;
+    uint32_t page_jobs;
     uint64_t limit, found;
     struct igt_table *table;
     struct igt_buffer line;
@@ -214,7 +218,7 @@ static enum ingot_status step(struct search *search, int *ret_more, struct ingot
 {
     struct ingot_page *page = NULL;
     uint64_t left = search->limit - search->found;
-    search->where.limit = left < PAGE_JOBS ? (uint32_t)left : PAGE_JOBS;
+    search->where.limit = left < search->page_jobs ? (uint32_t)left : search->page_jobs;
     enum ingot_status status =
         ingot_store_find(search->reader.store, &search->reader.toolkit, &search->where, &page, err);
     if (status)
@@ -223,6 +227,9 @@ static enum ingot_status step(struct search *search, int *ret_more, struct ingot
     search->where.after = page->next;
     if (page->job_count)
         igt_cli_progress_clear(&search->reader.progress);
+    search->page_jobs = PAGE_JOBS;
+    if (igt_arena_bytes(page->arena) < PAGE_BYTES * search->where.limit / PAGE_JOBS_MAX)
+        search->page_jobs = PAGE_JOBS_MAX;
     status = search->form == IGT_FORM_JSON ? write_lines(search, page, err)
                                            : write_table(search, page, err);
     ingot_page_destroy(page);
@@ -251,7 +258,8 @@ static int run(struct search *search)
 
 int igt_verb_find(const struct igt_cli *cli, int argc, char **argv)
 {
-    struct search search = {.form = cli->form, .limit = INGOT_FIND_LIMIT_DEFAULT};
+    struct search search = {
+        .form = cli->form, .page_jobs = PAGE_JOBS, .limit = INGOT_FIND_LIMIT_DEFAULT};
     int code = IGT_EXIT_USAGE;
     search.destinations = calloc((size_t)argc, sizeof *search.destinations);
     search.events = calloc((size_t)argc, sizeof *search.events);

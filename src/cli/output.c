@@ -138,6 +138,9 @@ enum ingot_status igt_cli_write_json(struct igt_buffer *buffer, struct ingot_err
     if (buffer->failed)
         return ingot_error_set(err, INGOT_NOMEM, "memory ran out while writing JSON");
     for (size_t i = 0, len; i < buffer->len; i += len ? len : 1) {
+        len = 1;
+        if (bytes[i] >= ' ' && bytes[i] < 0x7f) /* nearly all there is */
+            continue;
         len = igt_character_len((struct ingot_bytes){bytes + i, buffer->len - i});
         uint32_t character = len ? igt_character_decode(bytes + i, len) : 0xfffd;
         if (len && igt_character_is_printable(character))

@@ -613,16 +613,20 @@ static void see_to_checkpoint(struct igt_delivery_loop *loop, int64_t now_us)
         write_checkpoint(loop);
 }
 
-static void show_numbers(struct igt_delivery_loop *loop, int64_t now_us)
+/* Shows the numbers outside, now and then; returns when to come again, so that the last ones are shown too. */
+static int64_t show_numbers(struct igt_delivery_loop *loop, int64_t now_us)
 {
+    const struct igt_scheduler_numbers numbers = igt_scheduler_numbers(loop->scheduler);
     if (now_us - loop->shown_us < SHOW_EVERY_US && now_us >= loop->shown_us)
-        return;
+        return memcmp(&numbers, &loop->shown, sizeof numbers) == 0 ? INT64_MAX
+                                                                   : loop->shown_us + SHOW_EVERY_US;
     pthread_mutex_lock(&loop->lock);
     loop->shown_us = now_us;
     loop->shown_lag_us = igt_scheduler_lag(loop->scheduler, now_us);
-    loop->shown = igt_scheduler_numbers(loop->scheduler);
+    loop->shown = numbers;
     loop->shown_lanes = igt_lanes_count(&loop->ready);
     pthread_mutex_unlock(&loop->lock);
+    return INT64_MAX;
 }
 
 static void on_turn(uv_prepare_t *handle)
@@ -631,8 +635,9 @@ static void on_turn(uv_prepare_t *handle)
     int64_t now_us = igt_now_us(loop->toolkit);
     struct igt_batch *batch = batch_of(loop);
     see_to_checkpoint(loop, now_us);
-    show_numbers(loop, now_us);
+    int64_t show_us = show_numbers(loop, now_us);
     int64_t wake_us = igt_scheduler_plan(loop->scheduler, now_us, &batch->rows);
+    wake_us = show_us < wake_us ? show_us : wake_us;
     if (batch->rows.failed)
         abort();
     if (batch->rows.count || batch->rows.read_count) {

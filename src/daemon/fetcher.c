@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Jobs that are read again at a time. */
-#define READS_MAX 500u
+/* Events that are read at a time. */
+#define READS_MAX 1000u
 
 struct igt_fetcher {
     struct ingot_store *store;
@@ -111,9 +111,10 @@ static void take_recent(struct igt_fetcher *fetcher, struct igt_results *results
 }
 
 /* Reads the events of claims one by one, because one of them cannot be read with the others. */
-static void load_bodies_apart(struct igt_fetcher *fetcher, struct igt_results *results)
+static void load_bodies_apart(struct igt_fetcher *fetcher, struct igt_results *results,
+                              size_t first, size_t behind)
 {
-    for (size_t i = 0; i < results->row_count; i++) {
+    for (size_t i = first; i < behind; i++) {
         struct igt_row_result *result = &results->rows[i];
         struct ingot_page *page = NULL;
         struct ingot_error err = {0};
@@ -127,27 +128,30 @@ static void load_bodies_apart(struct igt_fetcher *fetcher, struct igt_results *r
     }
 }
 
-/* Reads what the stored claims need to be delivered. */
+/* Reads what the stored claims need to be delivered, some at a time. */
 static void load_bodies(struct igt_fetcher *fetcher, struct igt_results *results)
 {
-    struct ingot_page *page = NULL;
-    ingot_ksuid *ids = igt_arena_array(results->arena, results->row_count + 1, sizeof *ids);
-    size_t count = 0;
+    size_t at = 0;
     take_recent(fetcher, results);
-    for (size_t i = 0; ids && i < results->row_count; i++)
-        if (lacks_body(&results->rows[i]))
-            ids[count++] = results->rows[i].row.event_id;
-    if (ids && count == 0)
-        return;
-    if (!ids || ingot_store_events(fetcher->store, fetcher->toolkit, ids, count,
-                                   INGOT_DETAIL_DELIVERY, &page, NULL)) {
-        load_bodies_apart(fetcher, results);
-        return;
+    while (at < results->row_count) {
+        struct ingot_page *page = NULL;
+        ingot_ksuid ids[READS_MAX];
+        size_t first = at, count = 0;
+        for (; at < results->row_count && count < READS_MAX; at++)
+            if (lacks_body(&results->rows[at]))
+                ids[count++] = results->rows[at].row.event_id;
+        if (count == 0)
+            return;
+        if (ingot_store_events(fetcher->store, fetcher->toolkit, ids, count, INGOT_DETAIL_DELIVERY,
+                               &page, NULL)) {
+            load_bodies_apart(fetcher, results, first, at);
+            continue;
+        }
+        for (size_t i = first; i < at; i++)
+            if (lacks_body(&results->rows[i]))
+                take_body(results->arena, page, &results->rows[i]);
+        ingot_page_destroy(page);
     }
-    for (size_t i = 0; i < results->row_count; i++)
-        if (lacks_body(&results->rows[i]))
-            take_body(results->arena, page, &results->rows[i]);
-    ingot_page_destroy(page);
 }
 
 /* ---- jobs that are read again ------------------------------------------- */
@@ -248,6 +252,8 @@ enum ingot_status igt_fetcher_start(struct ingot_store *store, enum igt_keeping 
     int code = pthread_create(&fetcher->thread, NULL, run, fetcher);
     if (code) {
         igt_recent_destroy(fetcher->recent);
+        pthread_cond_destroy(&fetcher->work);
+        pthread_mutex_destroy(&fetcher->lock);
         free(fetcher);
         return ingot_error_set(err, INGOT_IO, "fetcher: could not start a thread: %s",
                                strerror(code));

@@ -250,28 +250,31 @@ struct flight {
     struct share share;
     struct ingot_commit commit;
     struct igt_results *results; /* their arena holds the commit's arrays */
-    enum { FLIGHT_SENT, FLIGHT_LANDED } phase;
+    enum {
+        FLIGHT_COMPOSED, /* the store does not take it in two halves */
+        FLIGHT_SENT,
+        FLIGHT_LANDED
+    } phase;
 };
 
-/* Sends the share of a flight as a commit; where a store can do no other, waits for it too. */
+/* Composes the share of a flight, and sends it if the store takes it so. */
 static enum ingot_status launch(struct igt_journal *journal, struct flight *flight,
                                 enum ingot_commit_sending sending, struct ingot_error *err)
 {
     struct ingot_commit *commit = &flight->commit;
-    flight->phase = FLIGHT_LANDED;
     flight->results = create_results(&flight->share);
     if (!flight->results || !compose(&flight->share, sending, flight->results->arena, commit)) {
         igt_results_destroy(flight->results);
         return ingot_error_set(err, INGOT_NOMEM, "journal: memory ran out");
     }
+    flight->phase = FLIGHT_LANDED;
     if (!commit->event_count && !commit->transition_count)
         return INGOT_OK; /* only reads */
     enum ingot_status status =
         ingot_store_send_commit(journal->store, journal->toolkit, commit, err);
-    if (!status)
-        flight->phase = FLIGHT_SENT;
-    else if (status == INGOT_UNSUPPORTED)
-        status = ingot_store_commit(journal->store, journal->toolkit, commit, err);
+    flight->phase = status == INGOT_UNSUPPORTED ? FLIGHT_COMPOSED : FLIGHT_SENT;
+    if (status == INGOT_UNSUPPORTED)
+        return INGOT_OK;
     if (status)
         igt_results_destroy(flight->results);
     return status;
@@ -289,6 +292,8 @@ static enum ingot_status land(struct igt_journal *journal, struct flight *flight
                               struct ingot_error *err)
 {
     enum ingot_status status = INGOT_OK;
+    if (flight->phase == FLIGHT_COMPOSED)
+        status = ingot_store_commit(journal->store, journal->toolkit, &flight->commit, err);
     if (flight->phase == FLIGHT_SENT)
         status = ingot_store_finish_commit(journal->store, journal->toolkit, &flight->commit, err);
     flight->phase = FLIGHT_LANDED;

@@ -486,7 +486,10 @@ static enum ingot_status match_candidates(struct ingot_store *store,
          at < candidates->count && !status && !page->more; at += count) {
         struct ingot_page *chunk = NULL;
         size_t found = page->event_count;
-        count = candidates->count - at < CHUNK_EVENTS ? candidates->count - at : CHUNK_EVENTS;
+        /* Most have a job that matches: of more than are still wanted, most would be read in vain. */
+        count = where->limit - page->job_count;
+        count = count < CHUNK_EVENTS ? count + 1 : CHUNK_EVENTS;
+        count = candidates->count - at < count ? candidates->count - at : count;
         status = ingot_store_events(store, toolkit, candidates->ids + at, count,
                                     INGOT_DETAIL_ROUTING, &chunk, err);
         if (!status)

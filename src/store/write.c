@@ -144,6 +144,9 @@ enum ingot_status ingot_store_finish_commit(struct ingot_store *store,
 {
     struct ingot_toolkit full = igt_toolkit_for(store, toolkit);
     ingot_error_clear(err);
+    if (!store->adapter->finish_commit)
+        return ingot_error_set(err, INGOT_UNSUPPORTED, "store/%s: no commit was sent",
+                               store->adapter->name);
     pthread_mutex_lock(&store->lock);
     enum ingot_status status = store->adapter->finish_commit(store->handle, &full, commit, err);
     pthread_mutex_unlock(&store->lock);

@@ -338,6 +338,158 @@ static void row_54_routing_leaves_payloads_and_errors_out(void **state)
     }
 }
 
+static void what_is_sent_out_has_payloads_and_births_and_added_jobs_in_order(void **state)
+{
+    struct fixture *fixture = *state;
+    static const enum ingot_state runs[] = {EXECUTING, FAILED, NONE};
+    ingot_ksuid before = fixture_put_one(fixture, "crm");
+    struct ingot_job jobs[2] = {fixture_job(fixture, "crm", "*"),
+                                fixture_job(fixture, "mail", "*")};
+    struct ingot_event event = fixture_event(fixture, jobs, 2);
+    event.context = ingot_bytes_of("{ \"a\" : \"\xc3\xa4\" }");
+    event.data = ingot_bytes_of("null");
+    event.received_us = fixture->now_us + 7;
+    jobs[1].data = ingot_bytes_of("[ 1 ]");
+    jobs[1].due_us = fixture->now_us + DAY_US;
+    fixture_put(fixture, &event);
+    ingot_ksuid behind = fixture_put_one(fixture, "crm");
+    fixture_walk(fixture, &event.id, 0, runs);
+    const ingot_ksuid ids[] = {behind, event.id, fixture_id(fixture), before, event.id};
+    struct ingot_job added[2] = {fixture_job(fixture, "log", "order.paid"),
+                                 fixture_job(fixture, "crm", "*")};
+    for (size_t more = 0; more <= 2; more++) { /* without added jobs, with one, with two */
+        struct ingot_page *page = NULL;
+        if (more) {
+            struct ingot_job *job = &added[more - 1];
+            job->event_id = event.id;
+            job->context = ingot_bytes_of(more == 2 ? "{\"own\":2}" : NULL);
+            job->parent_job_id = more == 2 ? jobs[0].id : job->parent_job_id;
+            assert_int_equal(ingot_store_add_jobs(fixture->store, &fixture->toolkit, job, 1, NULL),
+                             INGOT_OK);
+            fixture_walk(fixture, &event.id, (uint32_t)more + 1, runs);
+        }
+        assert_int_equal(ingot_store_events(fixture->store, NULL, ids, COUNT(ids),
+                                            INGOT_DETAIL_DELIVERY, &page, NULL),
+                         INGOT_OK);
+        assert_int_equal(page->event_count, 3);
+        assert_int_equal(page->job_count, 4 + more);
+        assert_int_equal(ingot_ksuid_compare(&page->events[0].id, &before), 0);
+        assert_int_equal(ingot_ksuid_compare(&page->events[2].id, &behind), 0);
+        const struct ingot_event *read = &page->events[1];
+        assert_true(ingot_bytes_equal(read->context, event.context));
+        assert_true(ingot_bytes_equal(read->data, event.data));
+        assert_true(ingot_bytes_equal(read->source, event.source));
+        assert_true(ingot_bytes_equal(read->name, event.name));
+        assert_true(read->received_us == event.received_us);
+        assert_int_equal(read->job_count, 2 + more);
+        for (size_t i = 0; i < read->job_count; i++) {
+            const struct ingot_job *job = &read->jobs[i];
+            const struct ingot_job *given = i < 2 ? &jobs[i] : &added[i - 2];
+            assert_int_equal(job->number, i);
+            assert_int_equal(ingot_ksuid_compare(&job->id, &given->id), 0);
+            assert_int_equal(ingot_ksuid_compare(&job->event_id, &event.id), 0);
+            assert_int_equal(ingot_ksuid_compare(&job->parent_job_id, &given->parent_job_id), 0);
+            assert_true(ingot_bytes_equal(job->destination, given->destination));
+            assert_true(ingot_bytes_equal(job->event, given->event));
+            assert_true(ingot_bytes_equal(job->context, given->context));
+            assert_true(ingot_bytes_equal(job->data, given->data));
+            assert_true(job->due_us == given->due_us);
+            assert_int_equal(job->latest.seq, 0);
+            assert_int_equal(job->latest.state_before, NONE);
+            assert_int_equal(job->latest.state_after, i == 1 ? AWAITING : ACKNOWLEDGED);
+        }
+        ingot_page_destroy(page);
+    }
+}
+
+static void what_is_sent_out_of_a_retired_event_is_still_there(void **state)
+{
+    struct fixture *fixture = *state;
+    struct ingot_page *page = NULL;
+    ingot_ksuid id = fixture_put_one(fixture, "crm");
+    assert_int_equal(ingot_store_delete(fixture->store, &fixture->toolkit, &id, 1,
+                                        INGOT_DELETE_FORCED, "test", "retired", NULL),
+                     INGOT_OK);
+    assert_int_equal(
+        ingot_store_events(fixture->store, NULL, &id, 1, INGOT_DETAIL_DELIVERY, &page, NULL),
+        INGOT_OK);
+    assert_int_equal(page->job_count, 1);
+    assert_int_equal(page->events[0].jobs[0].latest.state_after, ACKNOWLEDGED);
+    ingot_page_destroy(page);
+}
+
+static void expect_same_job(const struct ingot_job *a, const struct ingot_job *b)
+{
+    assert_int_equal(ingot_ksuid_compare(&a->id, &b->id), 0);
+    assert_int_equal(a->number, b->number);
+    assert_true(ingot_bytes_equal(a->destination, b->destination));
+    assert_true(ingot_bytes_equal(a->event, b->event));
+    assert_true(ingot_bytes_equal(a->context, b->context));
+    assert_true(ingot_bytes_equal(a->data, b->data));
+    assert_true(a->due_us == b->due_us && a->created_us == b->created_us);
+    assert_int_equal(a->latest.seq, b->latest.seq);
+    assert_int_equal(a->latest.attempt, b->latest.attempt);
+    assert_int_equal(a->latest.state_before, b->latest.state_before);
+    assert_int_equal(a->latest.state_after, b->latest.state_after);
+    assert_true(ingot_bytes_equal(a->latest.error, b->latest.error));
+    assert_int_equal(ingot_ksuid_compare(&a->latest.owner, &b->latest.owner), 0);
+}
+
+static void expect_same_event(const struct ingot_event *a, const struct ingot_event *b)
+{
+    assert_int_equal(ingot_ksuid_compare(&a->id, &b->id), 0);
+    assert_true(ingot_bytes_equal(a->source, b->source));
+    assert_true(ingot_bytes_equal(a->name, b->name));
+    assert_true(ingot_bytes_equal(a->context, b->context));
+    assert_true(ingot_bytes_equal(a->data, b->data));
+    assert_true(a->sent_us == b->sent_us && a->received_us == b->received_us);
+    assert_true(a->ingested_us == b->ingested_us && a->retired_us == b->retired_us);
+    assert_int_equal(a->job_count, b->job_count);
+    for (size_t i = 0; i < a->job_count; i++)
+        expect_same_job(&a->jobs[i], &b->jobs[i]);
+}
+
+static int by_id(const void *a, const void *b)
+{
+    return ingot_ksuid_compare(a, b);
+}
+
+/* So many that a store may read them in another way (99 and 100 are on its two sides). */
+static void many_events_at_once_are_those_that_come_one_by_one(void **state)
+{
+    static const size_t counts[] = {99, 100, 240};
+    static const enum ingot_detail details[] = {INGOT_DETAIL_ALL, INGOT_DETAIL_ROUTING,
+                                                INGOT_DETAIL_DELIVERY};
+    struct fixture *fixture = *state;
+    ingot_ksuid ids[10 * EVENTS];
+    for (size_t i = 0; i < 10; i++)
+        fill(fixture);
+    struct ingot_page *all = find(
+        fixture, &(struct ingot_where){.limit = INGOT_NO_LIMIT, .detail = INGOT_DETAIL_ROUTING});
+    assert_in_range(all->event_count, 130, COUNT(ids)); /* but for those without jobs, or retired */
+    size_t known = all->event_count;
+    for (size_t i = 0; i < COUNT(ids); i++)
+        ids[i] = i < known ? all->events[i].id : fixture_id(fixture);
+    ingot_page_destroy(all);
+    qsort(ids, known, sizeof *ids, by_id);
+    for (size_t i = 0; i < COUNT(counts) * COUNT(details); i++) {
+        const enum ingot_detail detail = details[i % COUNT(details)];
+        struct ingot_page *many = NULL;
+        size_t count = counts[i / COUNT(details)];
+        assert_int_equal(ingot_store_events(fixture->store, NULL, ids, count, detail, &many, NULL),
+                         INGOT_OK);
+        assert_int_equal(many->event_count, count < known ? count : known);
+        for (size_t j = 0; j < many->event_count; j++) {
+            struct ingot_page *one = NULL;
+            assert_int_equal(
+                ingot_store_events(fixture->store, NULL, &ids[j], 1, detail, &one, NULL), INGOT_OK);
+            expect_same_event(&many->events[j], &one->events[0]);
+            ingot_page_destroy(one);
+        }
+        ingot_page_destroy(many);
+    }
+}
+
 static int stop_at_once(void *context, uint64_t done, uint64_t total)
 {
     (void)context, (void)done, (void)total;
@@ -539,6 +691,9 @@ int main(int argc, char **argv)
         TEST(row_54_no_limit_goes_beyond_what_one_transaction_gives),
         TEST(row_54_a_page_ends_after_50000_rows_examined),
         TEST(row_54_routing_leaves_payloads_and_errors_out),
+        TEST(what_is_sent_out_has_payloads_and_births_and_added_jobs_in_order),
+        TEST(what_is_sent_out_of_a_retired_event_is_still_there),
+        TEST(many_events_at_once_are_those_that_come_one_by_one),
         TEST(row_58_a_long_read_can_be_stopped),
         TEST(an_unknown_event_is_not_found),
         TEST(rows_5_and_62_the_history_of_a_job_begins_with_its_birth),

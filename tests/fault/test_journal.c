@@ -1,6 +1,7 @@
 /*
  * The journal over a store that fails as told: an adapter of the test's own,
- * given by Load, that stands in front of "memory".
+ * given by Load, that stands in front of "memory". What holds for a store that
+ * commits in one call must hold for one that does it in two halves.
  */
 #include <ingot/adapter.h>
 
@@ -14,6 +15,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <cmocka.h>
 
 extern const struct ingot_adapter ingot_adapter_memory;
@@ -23,6 +25,7 @@ static struct {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     int closed_gate;   /* a commit waits in front of the store */
+    unsigned passes;   /* so many go through nevertheless */
     int waiting;       /* a commit is waiting there */
     unsigned failures; /* so many commits fail with this status */
     enum ingot_status status;
@@ -32,9 +35,26 @@ static struct {
     unsigned again;          /* commits that said they had been sent before */
     unsigned commits;        /* that were stored */
     size_t largest_events;   /* in one commit */
+    int sends_nothing;       /* a commit cannot be sent, only committed */
+    unsigned send_failures;  /* so many cannot even be sent, with this status */
+    enum ingot_status send_status;
+    struct ingot_commit *sent; /* and not finished */
+    unsigned sends;
 } fault = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
 static struct ingot_adapter adapter;
+
+/* What happened, a letter for each thing; guarded by the lock of fault. */
+static char happened[256];
+
+static void note_letter(char letter)
+{
+    pthread_mutex_lock(&fault.lock);
+    size_t len = strlen(happened);
+    if (len + 1 < sizeof happened)
+        happened[len] = letter;
+    pthread_mutex_unlock(&fault.lock);
+}
 
 static enum ingot_status faulty_commit(void *handle, const struct ingot_toolkit *toolkit,
                                        struct ingot_commit *commit, struct ingot_error *err)
@@ -42,9 +62,12 @@ static enum ingot_status faulty_commit(void *handle, const struct ingot_toolkit 
     pthread_mutex_lock(&fault.lock);
     fault.waiting = 1;
     pthread_cond_broadcast(&fault.changed);
-    while (fault.closed_gate)
+    while (fault.closed_gate && !fault.passes)
         pthread_cond_wait(&fault.changed, &fault.lock);
+    fault.passes -= fault.passes > 0;
     fault.waiting = 0;
+    if (fault.sent)
+        abort(); /* between the halves of a commit the handle is used for nothing else */
     enum ingot_status status = fault.failures ? fault.status : INGOT_OK;
     const char *sqlstate = status && fault.sqlstate ? fault.sqlstate : "";
     int stored = status == INGOT_UNKNOWN && fault.stored_all_the_same;
@@ -75,10 +98,49 @@ static enum ingot_status faulty_commit(void *handle, const struct ingot_toolkit 
     return ingot_error_set(err, status, "as told");
 }
 
+static enum ingot_status faulty_send(void *handle, const struct ingot_toolkit *toolkit,
+                                     struct ingot_commit *commit, struct ingot_error *err)
+{
+    (void)handle, (void)toolkit;
+    pthread_mutex_lock(&fault.lock);
+    if (fault.sent || commit->sending == INGOT_COMMIT_AGAIN)
+        abort();
+    enum ingot_status status = fault.sends_nothing   ? INGOT_UNSUPPORTED
+                               : fault.send_failures ? fault.send_status
+                                                     : INGOT_OK;
+    fault.send_failures -= status && fault.send_failures;
+    fault.sends += !status;
+    if (!status)
+        fault.sent = commit;
+    pthread_mutex_unlock(&fault.lock);
+    if (!status)
+        note_letter('c');
+    return status ? ingot_error_set(err, status, "as told") : INGOT_OK;
+}
+
+static enum ingot_status faulty_finish(void *handle, const struct ingot_toolkit *toolkit,
+                                       struct ingot_commit *commit, struct ingot_error *err)
+{
+    pthread_mutex_lock(&fault.lock);
+    if (fault.sent != commit)
+        abort();
+    fault.sent = NULL;
+    pthread_mutex_unlock(&fault.lock);
+    return faulty_commit(handle, toolkit, commit, err);
+}
+
 static void close_gate(int closed)
 {
     pthread_mutex_lock(&fault.lock);
     fault.closed_gate = closed;
+    pthread_cond_broadcast(&fault.changed);
+    pthread_mutex_unlock(&fault.lock);
+}
+
+static void let_pass(unsigned commits)
+{
+    pthread_mutex_lock(&fault.lock);
+    fault.passes = commits;
     pthread_cond_broadcast(&fault.changed);
     pthread_mutex_unlock(&fault.lock);
 }
@@ -99,7 +161,8 @@ struct bench {
     struct ingot_ksuid_generator ids;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    unsigned decided, stored, rows, failed;
+    unsigned made, decided, stored, rows, failed;
+    struct igt_request *order[64]; /* of the decisions */
 };
 
 static void note(struct bench *bench, unsigned *counter, unsigned by)
@@ -118,10 +181,31 @@ static void wait_for(struct bench *bench, const unsigned *counter, unsigned valu
     pthread_mutex_unlock(&bench->lock);
 }
 
+/* The same, but not for ever; says whether it came. */
+static int came(struct bench *bench, const unsigned *counter, unsigned value)
+{
+    struct timespec until;
+    int code = 0;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 10;
+    pthread_mutex_lock(&bench->lock);
+    while (*counter < value && !code)
+        code = pthread_cond_timedwait(&bench->changed, &bench->lock, &until);
+    pthread_mutex_unlock(&bench->lock);
+    return !code;
+}
+
+static void on_stored(void *context, uint64_t position)
+{
+    (void)context;
+    note_letter(position ? 'p' : '0');
+}
+
 static void on_results(void *context, struct igt_results *results)
 {
     struct bench *bench = context;
     unsigned stored = 0;
+    note_letter('r');
     for (size_t i = 0; i < results->row_count; i++)
         stored += results->rows[i].verdict == INGOT_STORED;
     note(bench, &bench->rows, stored);
@@ -138,21 +222,32 @@ static void on_failed(void *context, const struct ingot_error *error)
 static void on_decided(struct igt_request *request, void *context)
 {
     struct bench *bench = context;
+    note_letter('d');
+    if (bench->decided < sizeof bench->order / sizeof bench->order[0])
+        bench->order[bench->decided] = request;
     if (request->status == INGOT_OK)
         note(bench, &bench->stored, 1);
     note(bench, &bench->decided, 1);
 }
 
-static int open_bench(void **state)
+enum halves { IN_ONE, IN_HALVES };
+
+static int open_bench_that_commits(void **state, enum halves halves)
 {
     struct bench *bench = calloc(1, sizeof *bench);
     struct ingot_options options = INGOT_OPTIONS_INIT;
-    const struct igt_journal_callbacks callbacks = {on_results, on_failed, bench};
+    const struct igt_journal_callbacks callbacks = {on_stored, on_results, on_failed, bench};
     adapter = ingot_adapter_memory;
     adapter.name = "faulty";
     adapter.commit = faulty_commit;
+    if (halves == IN_HALVES) {
+        adapter.send_commit = faulty_send;
+        adapter.finish_commit = faulty_finish;
+    }
     options.load = &adapter;
-    fault.closed_gate = fault.waiting = 0;
+    memset(happened, 0, sizeof happened);
+    fault.closed_gate = fault.waiting = fault.sends_nothing = 0;
+    fault.passes = fault.sends = fault.send_failures = 0;
     fault.failures = fault.commits = fault.refusals = fault.again = 0;
     fault.sqlstate = NULL;
     fault.stored_all_the_same = 0;
@@ -161,17 +256,28 @@ static int open_bench(void **state)
     pthread_cond_init(&bench->changed, NULL);
     ingot_ksuid_generator_init(&bench->ids);
     assert_int_equal(ingot_store_open(&options, NULL, &bench->store, NULL), INGOT_OK);
-    assert_int_equal(igt_journal_start(bench->store, NULL, &callbacks,
-                                       &bench->journal, NULL),
+    assert_int_equal(igt_journal_start(bench->store, NULL, &callbacks, &bench->journal, NULL),
                      INGOT_OK);
     *state = bench;
     return 0;
+}
+
+static int open_bench(void **state)
+{
+    return open_bench_that_commits(state, IN_ONE);
+}
+
+static int open_bench_in_halves(void **state)
+{
+    return open_bench_that_commits(state, IN_HALVES);
 }
 
 static int close_bench(void **state)
 {
     struct bench *bench = *state;
     igt_journal_stop(bench->journal);
+    assert_in_range(bench->decided, 0, bench->made); /* nothing is decided twice */
+    assert_null(fault.sent);
     igt_journal_destroy(bench->journal);
     ingot_store_close(bench->store);
     free(bench);
@@ -183,6 +289,7 @@ static struct igt_request *make_request(struct bench *bench, const char *name)
 {
     struct igt_request *request = igt_request_create();
     assert_non_null(request);
+    bench->made++;
     request->events = igt_arena_alloc(request->arena, sizeof *request->events);
     request->verdicts = igt_arena_alloc(request->arena, sizeof *request->verdicts);
     struct ingot_job *job = igt_arena_alloc(request->arena, sizeof *job);
@@ -420,31 +527,238 @@ static void only_who_waits_for_a_lock_is_told_to_come_again(void **state)
     }
 }
 
+static void requests_are_decided_in_the_order_in_which_they_came(void **state)
+{
+    struct bench *bench = *state;
+    struct igt_request *requests[60];
+    for (size_t i = 0; i < 60; i++) {
+        requests[i] = make_request(bench, "n");
+        if (i % 20 == 0)
+            close_gate(1);
+        assert_int_equal(igt_journal_submit(bench->journal, requests[i]), INGOT_OK);
+        if (i % 20 == 19)
+            close_gate(0);
+    }
+    wait_for(bench, &bench->decided, 60);
+    for (size_t i = 0; i < 60; i++) {
+        assert_ptr_equal(bench->order[i], requests[i]);
+        igt_request_release(requests[i]);
+    }
+}
+
+/* The first commit fails so often for a rival while others gather behind it. */
+static void a_commit_that_is_sent_again_is_not_overtaken(void **state)
+{
+    struct bench *bench = *state;
+    struct igt_request *requests[3];
+    fault.status = INGOT_RETRY;
+    fault.sqlstate = "40P01";
+    fault.failures = 3;
+    close_gate(1);
+    for (size_t i = 0; i < 3; i++) {
+        requests[i] = make_request(bench, "n");
+        assert_int_equal(igt_journal_submit(bench->journal, requests[i]), INGOT_OK);
+        if (i == 0)
+            wait_until_a_commit_waits();
+    }
+    close_gate(0);
+    wait_for(bench, &bench->decided, 3);
+    assert_int_equal(bench->stored, 3);
+    assert_int_equal(fault.commits, 2);
+    for (size_t i = 0; i < 3; i++) {
+        assert_ptr_equal(bench->order[i], requests[i]);
+        igt_request_release(requests[i]);
+    }
+}
+
+/* A culprit among requests that share a commit with a claim: the rest is stored, and once. */
+static void rows_that_shared_a_commit_with_a_culprit_are_stored(void **state)
+{
+    static const char *const culprits[] = {"poison", "locked"};
+    struct bench *bench = *state;
+    for (unsigned i = 0; i < 2; i++) {
+        struct igt_request *event = make_request(bench, "n"), *gate = make_request(bench, "n");
+        struct igt_request *culprit = make_request(bench, culprits[i]);
+        assert_int_equal(igt_journal_submit(bench->journal, event), INGOT_OK);
+        wait_for(bench, &bench->decided, 3 * i + 1);
+        close_gate(1);
+        assert_int_equal(igt_journal_submit(bench->journal, gate), INGOT_OK);
+        wait_until_a_commit_waits();
+        assert_int_equal(igt_journal_submit(bench->journal, culprit), INGOT_OK);
+        igt_journal_submit_batch(bench->journal, make_claim(bench, &event->events->id));
+        close_gate(0);
+        wait_for(bench, &bench->decided, 3 * i + 3);
+        wait_for(bench, &bench->rows, i + 1);
+        assert_int_equal(culprit->status, i ? INGOT_RETRY : INGOT_INVALID);
+        assert_int_equal(gate->status, INGOT_OK);
+        igt_request_release(event);
+        igt_request_release(gate);
+        igt_request_release(culprit);
+    }
+    assert_int_equal(bench->rows, 2);
+    assert_int_equal(bench->failed, 0);
+}
+
+static void *stop(void *context)
+{
+    igt_journal_stop(((struct bench *)context)->journal);
+    return NULL;
+}
+
+static void a_stop_while_a_commit_is_under_way_waits_for_it_and_commits_what_came(void **state)
+{
+    struct bench *bench = *state;
+    struct igt_request *first = make_request(bench, "n"), *second = make_request(bench, "n");
+    pthread_t stopper;
+    close_gate(1);
+    assert_int_equal(igt_journal_submit(bench->journal, first), INGOT_OK);
+    wait_until_a_commit_waits();
+    assert_int_equal(igt_journal_submit(bench->journal, second), INGOT_OK);
+    igt_journal_submit_batch(bench->journal, make_claim(bench, &first->events->id));
+    assert_int_equal(pthread_create(&stopper, NULL, stop, bench), 0);
+    close_gate(0);
+    pthread_join(stopper, NULL);
+    assert_int_equal(bench->decided, 2);
+    assert_int_equal(bench->stored, 2);
+    assert_int_equal(bench->rows, 1);
+    assert_int_equal(bench->failed, 0);
+    igt_journal_destroy(bench->journal);
+    bench->journal = NULL;
+    igt_request_release(first);
+    igt_request_release(second);
+}
+
+static void who_waits_for_a_commit_is_told_while_the_next_one_is_under_way(void **state)
+{
+    struct bench *bench = *state;
+    struct igt_request *first = make_request(bench, "n"), *second = make_request(bench, "n");
+    close_gate(1);
+    assert_int_equal(igt_journal_submit(bench->journal, first), INGOT_OK);
+    wait_until_a_commit_waits();
+    assert_int_equal(igt_journal_submit(bench->journal, second), INGOT_OK);
+    let_pass(1);
+    int told = came(bench, &bench->decided, 1);
+    close_gate(0);
+    wait_for(bench, &bench->decided, 2);
+    igt_request_release(first);
+    igt_request_release(second);
+    assert_true(told);
+}
+
+/* ---- of stores that commit in halves ------------------------------------ */
+
+/*
+ * c: a commit is sent, p: its place is told, d: a request is decided, r: results.
+ * The place of the first is told before the second is sent, for others may see
+ * its rows from then on; who waits for the first is told while the second is
+ * under way.
+ */
+static void the_next_commit_is_sent_before_it_is_told_what_became_of_the_last(void **state)
+{
+    struct bench *bench = *state;
+    struct igt_request *first = make_request(bench, "n"), *second = make_request(bench, "n");
+    close_gate(1);
+    assert_int_equal(igt_journal_submit(bench->journal, first), INGOT_OK);
+    wait_until_a_commit_waits();
+    assert_int_equal(igt_journal_submit(bench->journal, second), INGOT_OK);
+    let_pass(1);
+    wait_for(bench, &bench->decided, 1);
+    wait_until_a_commit_waits();
+    assert_ptr_equal(bench->order[0], first);
+    close_gate(0);
+    igt_journal_stop(bench->journal);
+    assert_string_equal(happened, "cpcdrpdr");
+    assert_int_equal(fault.sends, 2);
+    igt_request_release(first);
+    igt_request_release(second);
+    igt_journal_destroy(bench->journal);
+    bench->journal = NULL;
+}
+
+static void who_was_stored_is_told_even_if_the_next_cannot_be_sent(void **state)
+{
+    static const enum ingot_status statuses[] = {INGOT_RETRY, INGOT_INVALID, INGOT_UNKNOWN};
+    struct bench *bench = *state;
+    for (unsigned i = 0; i < 3; i++) {
+        struct igt_request *first = make_request(bench, "n"), *second = make_request(bench, "n");
+        close_gate(1);
+        assert_int_equal(igt_journal_submit(bench->journal, first), INGOT_OK);
+        wait_until_a_commit_waits();
+        fault.send_status = statuses[i];
+        fault.send_failures = 1;
+        assert_int_equal(igt_journal_submit(bench->journal, second), INGOT_OK);
+        close_gate(0);
+        wait_for(bench, &bench->decided, 2 * i + 2);
+        assert_int_equal(first->status, INGOT_OK);
+        assert_int_equal(second->status, statuses[i] == INGOT_RETRY ? INGOT_RETRY : INGOT_OK);
+        assert_ptr_equal(bench->order[2 * i], first);
+        igt_request_release(first);
+        igt_request_release(second);
+    }
+    assert_int_equal(fault.again, 1); /* only what is unknown is sent as once more */
+    assert_int_equal(bench->failed, 0);
+}
+
+static void what_can_only_be_committed_whole_is(void **state)
+{
+    struct bench *bench = *state;
+    struct igt_request *requests[3];
+    fault.sends_nothing = 1;
+    for (unsigned i = 0; i < 3; i++) {
+        requests[i] = make_request(bench, "n");
+        assert_int_equal(igt_journal_submit(bench->journal, requests[i]), INGOT_OK);
+        wait_for(bench, &bench->decided, i + 1);
+        assert_int_equal(requests[i]->status, INGOT_OK);
+        igt_request_release(requests[i]);
+    }
+    assert_int_equal(fault.sends, 0);
+    assert_int_equal(fault.commits, 3);
+}
+
 int main(void)
 {
+#define ONE(name) cmocka_unit_test_setup_teardown(name, open_bench, close_bench)
+#define HALVES(name)                                                                               \
+    {                                                                                              \
+#name ", in halves", name, open_bench_in_halves, close_bench, NULL                         \
+    }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(
-            what_gathers_while_a_commit_is_under_way_shares_the_next_one, open_bench, close_bench),
-        cmocka_unit_test_setup_teardown(only_the_culprit_of_a_batch_gets_the_error, open_bench,
-                                        close_bench),
-        cmocka_unit_test_setup_teardown(a_passing_failure_is_answered_at_once_and_rows_are_kept,
-                                        open_bench, close_bench),
-        cmocka_unit_test_setup_teardown(after_an_io_error_nobody_waits_and_nothing_more_is_taken,
-                                        open_bench, close_bench),
-        cmocka_unit_test_setup_teardown(a_commit_without_an_answer_that_was_stored_is_found_to_be,
-                                        open_bench, close_bench),
-        cmocka_unit_test_setup_teardown(a_commit_without_an_answer_that_was_not_stored_is_stored,
-                                        open_bench, close_bench),
-        cmocka_unit_test_setup_teardown(
-            while_a_commit_is_in_doubt_others_are_turned_away_and_it_is_not_answered, open_bench,
-            close_bench),
-        cmocka_unit_test_setup_teardown(a_deadlock_is_nobodys_affair_but_the_journals, open_bench,
-                                        close_bench),
-        cmocka_unit_test_setup_teardown(only_who_waits_for_a_lock_is_told_to_come_again, open_bench,
-                                        close_bench),
-        cmocka_unit_test_setup_teardown(stop_commits_what_waits_and_takes_nothing_more, open_bench,
-                                        close_bench),
+        ONE(what_gathers_while_a_commit_is_under_way_shares_the_next_one),
+        HALVES(what_gathers_while_a_commit_is_under_way_shares_the_next_one),
+        ONE(only_the_culprit_of_a_batch_gets_the_error),
+        HALVES(only_the_culprit_of_a_batch_gets_the_error),
+        ONE(a_passing_failure_is_answered_at_once_and_rows_are_kept),
+        HALVES(a_passing_failure_is_answered_at_once_and_rows_are_kept),
+        ONE(after_an_io_error_nobody_waits_and_nothing_more_is_taken),
+        HALVES(after_an_io_error_nobody_waits_and_nothing_more_is_taken),
+        ONE(a_commit_without_an_answer_that_was_stored_is_found_to_be),
+        HALVES(a_commit_without_an_answer_that_was_stored_is_found_to_be),
+        ONE(a_commit_without_an_answer_that_was_not_stored_is_stored),
+        HALVES(a_commit_without_an_answer_that_was_not_stored_is_stored),
+        ONE(while_a_commit_is_in_doubt_others_are_turned_away_and_it_is_not_answered),
+        HALVES(while_a_commit_is_in_doubt_others_are_turned_away_and_it_is_not_answered),
+        ONE(a_deadlock_is_nobodys_affair_but_the_journals),
+        HALVES(a_deadlock_is_nobodys_affair_but_the_journals),
+        ONE(only_who_waits_for_a_lock_is_told_to_come_again),
+        HALVES(only_who_waits_for_a_lock_is_told_to_come_again),
+        ONE(stop_commits_what_waits_and_takes_nothing_more),
+        HALVES(stop_commits_what_waits_and_takes_nothing_more),
+        ONE(requests_are_decided_in_the_order_in_which_they_came),
+        HALVES(requests_are_decided_in_the_order_in_which_they_came),
+        ONE(a_commit_that_is_sent_again_is_not_overtaken),
+        HALVES(a_commit_that_is_sent_again_is_not_overtaken),
+        ONE(rows_that_shared_a_commit_with_a_culprit_are_stored),
+        HALVES(rows_that_shared_a_commit_with_a_culprit_are_stored),
+        ONE(who_waits_for_a_commit_is_told_while_the_next_one_is_under_way),
+        ONE(a_stop_while_a_commit_is_under_way_waits_for_it_and_commits_what_came),
+        HALVES(who_waits_for_a_commit_is_told_while_the_next_one_is_under_way),
+        HALVES(a_stop_while_a_commit_is_under_way_waits_for_it_and_commits_what_came),
+        HALVES(the_next_commit_is_sent_before_it_is_told_what_became_of_the_last),
+        HALVES(who_was_stored_is_told_even_if_the_next_cannot_be_sent),
+        HALVES(what_can_only_be_committed_whole_is),
     };
+#undef ONE
+#undef HALVES
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("journal", tests, NULL, NULL);
 }

@@ -318,6 +318,53 @@ static void no_more_attempts_run_at_once_than_the_destination_allows(void **stat
     close_bench(&bench);
 }
 
+/* Claims in the rows for a destination: jobs are numbered in the order of "both". */
+static size_t count_claims(const struct igt_rows *rows, uint32_t job)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < rows->count; i++)
+        count +=
+            rows->rows[i].row.job == job && rows->rows[i].row.state_after == INGOT_STATE_EXECUTING;
+    return count;
+}
+
+static void of_a_destination_at_most_500_are_claimed_at_once_and_the_rest_right_after(void **state)
+{
+    struct igt_policy policy = steady();
+    struct igt_plan plans[] = {world_plan("a", &policy, 1024), world_plan("b", &policy, 1024)};
+    struct bench bench;
+    (void)state;
+    open_bench(&bench, plans, 2);
+    for (int i = 0; i < 1200; i++)
+        emit(&bench, both, i < 200 ? 2 : 1);
+    /* Room for 1024 of a; b, which comes behind it, gets all it wants in the first turn. */
+    static const size_t claimed[][2] = {{500, 200}, {1000, 200}, {1024, 200}, {1024, 200}};
+    for (size_t i = 0; i < 4; i++) {
+        int64_t wake_us = igt_scheduler_plan(bench.scheduler, bench.world.now_us, &bench.rows);
+        assert_int_equal(count_claims(&bench.rows, 0), claimed[i][0]);
+        assert_int_equal(count_claims(&bench.rows, 1), claimed[i][1]);
+        if (i < 2)
+            assert_true(wake_us <= bench.world.now_us);
+        else
+            assert_true(wake_us == INT64_MAX); /* all its room is taken */
+    }
+    close_bench(&bench);
+}
+
+static void exactly_500_due_jobs_need_one_call(void **state)
+{
+    struct igt_policy policy = steady();
+    struct igt_plan plans[] = {world_plan("a", &policy, 1024)};
+    struct bench bench;
+    (void)state;
+    open_bench(&bench, plans, 1);
+    for (int i = 0; i < 500; i++)
+        emit(&bench, one, 1);
+    assert_true(igt_scheduler_plan(bench.scheduler, bench.world.now_us, &bench.rows) == INT64_MAX);
+    assert_int_equal(count_claims(&bench.rows, 0), 500);
+    close_bench(&bench);
+}
+
 static void a_destination_that_asks_for_a_pause_gets_it(void **state)
 {
     struct igt_policy policy = steady();
@@ -1344,6 +1391,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_give_back_keeps_its_attempt_and_uses_up_no_retry),
         cmocka_unit_test(row_2_a_failing_destination_delays_no_other),
         cmocka_unit_test(no_more_attempts_run_at_once_than_the_destination_allows),
+        cmocka_unit_test(of_a_destination_at_most_500_are_claimed_at_once_and_the_rest_right_after),
+        cmocka_unit_test(exactly_500_due_jobs_need_one_call),
         cmocka_unit_test(a_destination_that_asks_for_a_pause_gets_it),
         cmocka_unit_test(a_pause_of_ten_years_is_clamped),
         cmocka_unit_test(a_claim_that_lost_is_mended_from_the_chain),

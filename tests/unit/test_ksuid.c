@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -140,6 +141,99 @@ static void a_ksuid_beyond_the_greatest_is_refused(void **state)
     expect_refused(ingot_bytes_of("aWgEPTl1tmebfsQzFP4bxwgy80W"), "at most");
     expect_refused(ingot_bytes_of("b00000000000000000000000000"), "at most");
     expect_refused(ingot_bytes_of("zzzzzzzzzzzzzzzzzzzzzzzzzzz"), "at most");
+}
+
+/* ---- a slow reference: one digit at a time, with a carry as at school ---- */
+
+static const char base62[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/* Divides the number by 62 until nothing is left; the remainders are the digits, last first. */
+static void format_slowly(const ingot_ksuid *id, char text[INGOT_KSUID_TEXT_LEN + 1])
+{
+    ingot_ksuid rest = *id;
+    for (size_t i = INGOT_KSUID_TEXT_LEN; i-- > 0;) {
+        unsigned remainder = 0;
+        for (size_t j = 0; j < sizeof rest.bytes; j++) {
+            unsigned part = remainder * 256 + rest.bytes[j];
+            rest.bytes[j] = (uint8_t)(part / 62);
+            remainder = part % 62;
+        }
+        text[i] = base62[remainder];
+    }
+    text[INGOT_KSUID_TEXT_LEN] = '\0';
+}
+
+/* The text of the number that is by one greater; 0 if there is none of that length. */
+static int increment(char text[INGOT_KSUID_TEXT_LEN + 1])
+{
+    for (size_t i = INGOT_KSUID_TEXT_LEN; i-- > 0;) {
+        const char *digit = strchr(base62, text[i]);
+        text[i] = digit[1] ? digit[1] : '0';
+        if (digit[1])
+            return 1;
+    }
+    return 0;
+}
+
+static void expect_as_slowly(const ingot_ksuid *id)
+{
+    char text[INGOT_KSUID_TEXT_LEN + 1], slow[INGOT_KSUID_TEXT_LEN + 1];
+    ingot_ksuid back;
+    ingot_ksuid_format(id, text);
+    format_slowly(id, slow);
+    assert_string_equal(text, slow);
+    assert_int_equal(ingot_ksuid_parse(ingot_bytes_of(slow), &back, NULL), INGOT_OK);
+    assert_memory_equal(back.bytes, id->bytes, sizeof id->bytes);
+}
+
+static void texts_are_those_of_slow_arithmetic(void **state)
+{
+    (void)state;
+    ingot_ksuid id;
+    unsigned seed = 1;
+    for (int value = 0; value < 256; value++) {
+        memset(id.bytes, value, sizeof id.bytes);
+        expect_as_slowly(&id);
+    }
+    for (size_t bit = 0; bit < 160; bit++) { /* where carries go from limb to limb */
+        memset(id.bytes, 0, sizeof id.bytes);
+        id.bytes[bit / 8] = (uint8_t)(1 << bit % 8);
+        expect_as_slowly(&id);
+        for (size_t i = 0; i < sizeof id.bytes; i++)
+            id.bytes[i] = (uint8_t)~id.bytes[i];
+        expect_as_slowly(&id);
+    }
+    for (int i = 0; i < 10000; i++) {
+        for (size_t j = 0; j < sizeof id.bytes; j++)
+            id.bytes[j] = (uint8_t)(rand_r(&seed) >> 8);
+        expect_as_slowly(&id);
+    }
+}
+
+static void every_text_beyond_the_greatest_is_refused(void **state)
+{
+    (void)state;
+    static const char greatest[] = "aWgEPTl1tmebfsQzFP4bxwgy80V";
+    char text[INGOT_KSUID_TEXT_LEN + 1];
+    ingot_ksuid id;
+    unsigned seed = 2;
+    memcpy(text, greatest, sizeof text);
+    for (int i = 0; i < 5000; i++) {
+        assert_true(increment(text));
+        assert_int_equal(ingot_ksuid_parse(ingot_bytes_of(text), &id, NULL), INGOT_INVALID);
+    }
+    for (int i = 0; i < 10000; i++) {
+        /* As the greatest up to a digit, there above it, and anything behind. */
+        size_t same = (size_t)rand_r(&seed) % INGOT_KSUID_TEXT_LEN;
+        size_t least = (size_t)(strchr(base62, greatest[same]) - base62) + 1;
+        memcpy(text, greatest, sizeof text);
+        for (size_t j = same + 1; j < INGOT_KSUID_TEXT_LEN; j++)
+            text[j] = base62[rand_r(&seed) % 62];
+        if (least == 62)
+            continue;
+        text[same] = base62[least + (size_t)rand_r(&seed) % (62 - least)];
+        assert_int_equal(ingot_ksuid_parse(ingot_bytes_of(text), &id, NULL), INGOT_INVALID);
+    }
 }
 
 static void the_order_of_ids_is_the_order_of_their_texts(void **state)
@@ -419,6 +513,8 @@ int main(void)
         cmocka_unit_test(a_ksuid_of_another_length_is_refused),
         cmocka_unit_test(a_ksuid_with_any_other_byte_is_refused),
         cmocka_unit_test(a_ksuid_beyond_the_greatest_is_refused),
+        cmocka_unit_test(texts_are_those_of_slow_arithmetic),
+        cmocka_unit_test(every_text_beyond_the_greatest_is_refused),
         cmocka_unit_test(the_order_of_ids_is_the_order_of_their_texts),
         cmocka_unit_test(only_the_id_of_all_zero_bytes_is_none),
         cmocka_unit_test(an_id_is_seconds_counter_and_random),

@@ -472,7 +472,7 @@ static enum ingot_status add_transitions(struct pipeline *pipeline, struct writi
 {
     const size_t count = writing->commit->transition_count;
     if (!has_chains(writing->commit)) {
-        fill_transitions(add_statement(pipeline, sql_add_transitions), writing, NULL);
+        fill_transitions(add_statement(pipeline, sql_insert_transitions), writing, NULL);
         return INGOT_OK;
     }
     size_t *ordinals = ingot_page_alloc(writing->page, count * sizeof *ordinals);
@@ -517,7 +517,7 @@ static enum ingot_status compose(struct postgres_flight *flight, struct ingot_er
     add_statement(pipeline, sql_durable);
     flight->events = pipeline->count;
     if (commit->event_count)
-        fill_events(add_statement(pipeline, sql_add_events), writing);
+        fill_events(add_statement(pipeline, sql_insert_events), writing);
     flight->transitions = pipeline->count;
     if (commit->transition_count && add_transitions(pipeline, writing, err))
         return INGOT_NOMEM;

@@ -161,7 +161,7 @@ enum ingot_status postgres_query(struct postgres_store *store, const char *sql,
 /* Closes a connection of which nothing can be relied on: postgres_ready() makes another. */
 void postgres_drop(struct postgres_store *store);
 
-/* Ends a transaction that is open, undoing it; a connection that cannot is closed. */
+/* Ends a transaction that is open, undoing it, unless a commit was sent; a connection that cannot is closed. */
 void postgres_rollback(struct postgres_store *store);
 
 /* Read a column of a row; NULL gives 0, absent, none or INGOT_NO_TIME. Bytes point into the result. */

@@ -120,11 +120,11 @@ BEGIN ISOLATION LEVEL READ COMMITTED
 -- name: durable
 SELECT set_config('synchronous_commit', 'on', true), pg_current_xact_id()
 
--- name: add_events
-SELECT * FROM ingot.add_events($1, $2, $3, $4, $5, $6, $7, $8)
+-- name: insert_events
+SELECT * FROM ingot.insert_events($1, $2, $3, $4, $5, $6, $7, $8)
 
--- name: add_transitions
-SELECT * FROM ingot.add_transitions($1, $2, $3, $4, $5, $6, $7, $8, $9)
+-- name: insert_transitions
+SELECT * FROM ingot.insert_transitions($1, $2, $3, $4, $5, $6, $7, $8, $9)
 
 -- name: add_chains
 SELECT * FROM ingot.add_chains($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)

@@ -381,7 +381,8 @@ enum ingot_status postgres_query(struct postgres_store *store, const char *sql,
 void postgres_rollback(struct postgres_store *store)
 {
     struct postgres_statement statement = {"ROLLBACK", NULL, NULL};
-    if (!store->connection || PQtransactionStatus(store->connection) == PQTRANS_IDLE)
+    if (!store->connection || store->flight ||
+        PQtransactionStatus(store->connection) == PQTRANS_IDLE)
         return;
     if (postgres_run(store, &statement, 1, POSTGRES_READS, NULL, "could not roll back"))
         postgres_drop(store);

@@ -1,46 +1,8 @@
 -- The functions as they were before; their callers know both.
 SET LOCAL ROLE ingot_owner;
+DROP FUNCTION ingot.insert_transitions(bytea[], int[], int[], int[], int[], int[], bytea[], timestamptz[], json[]);
+DROP FUNCTION ingot.insert_events(bytea[], text[], text[], json[], json[], json[], timestamptz[], timestamptz[]);
 
-CREATE OR REPLACE FUNCTION ingot.add_events(
-  ids bytea[], sources text[], names text[], contexts json[], datas json[], jobs json[],
-  sent timestamptz[], received timestamptz[])
-RETURNS SETOF bytea LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' SET jit = off SET work_mem = '64MB'
-AS $$
-BEGIN
-  RETURN QUERY
-  INSERT INTO ingot.events AS e (id, source, name, context, data, jobs, sent_at, received_at)
-  SELECT g.id, g.source, g.name, g.context, g.data, g.jobs, g.sent_at,
-         coalesce(g.received_at, clock_timestamp())
-  FROM unnest(ids, sources, names, contexts, datas, jobs, sent, received) WITH ORDINALITY
-       AS g (id, source, name, context, data, jobs, sent_at, received_at, n)
-  ORDER BY g.id, g.n
-  ON CONFLICT DO NOTHING
-  RETURNING e.id;
-END
-$$;
-
-CREATE OR REPLACE FUNCTION ingot.add_transitions(
-  event_ids bytea[], jobs int[], seqs int[], attempts int[], befores int[], afters int[],
-  owners bytea[], dues timestamptz[], errors json[])
-RETURNS TABLE (event_id bytea, job int, seq int) LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' SET jit = off SET work_mem = '64MB'
-AS $$
-#variable_conflict use_column
-BEGIN
-  RETURN QUERY
-  INSERT INTO ingot.transitions AS t
-    (event_id, job, seq, attempt, state_before, state_after, owner, due_at, error)
-  SELECT g.event_id, g.job, g.seq, g.attempt, g.state_before, g.state_after, g.owner, g.due_at,
-         g.error
-  FROM unnest(event_ids, jobs, seqs, attempts, befores, afters, owners, dues, errors)
-       WITH ORDINALITY AS g (event_id, job, seq, attempt, state_before, state_after, owner, due_at,
-                             error, n)
-  ORDER BY g.event_id, g.job, g.seq, g.n
-  ON CONFLICT DO NOTHING
-  RETURNING t.event_id, t.job, t.seq;
-END
-$$;
 DROP FUNCTION ingot.events_to_deliver(bytea[]);
 
 CREATE OR REPLACE FUNCTION ingot.read_events(ids bytea[], payload boolean) RETURNS SETOF ingot.event_row

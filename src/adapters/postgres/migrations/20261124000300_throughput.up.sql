@@ -1,12 +1,13 @@
 -- Rows that nobody else has written, which is nearly all of them, go in plainly:
 -- ON CONFLICT inserts each speculatively, and costs half as much again
 -- (docs/decisions/0009). Only if one of them turns out to be taken are they taken
--- back, and go in row by row. A few rows are not worth a subtransaction.
+-- back, and go in row by row. A few rows are not worth a subtransaction. Processes of
+-- the version before go on with ingot.add_events() and ingot.add_transitions().
 SET LOCAL ROLE ingot_owner;
 
 -- The ids of the events that were stored, ascending; the others were there
 -- before. A single NULL: all were stored. The arrays ascend by id.
-CREATE OR REPLACE FUNCTION ingot.add_events(
+CREATE FUNCTION ingot.insert_events(
   ids bytea[], sources text[], names text[], contexts json[], datas json[], jobs json[],
   sent timestamptz[], received timestamptz[])
 RETURNS SETOF bytea LANGUAGE plpgsql
@@ -40,7 +41,7 @@ $$;
 
 -- The keys of the transitions that were stored, ascending; the others have lost.
 -- A single row of NULLs: all were stored. The arrays ascend by key.
-CREATE OR REPLACE FUNCTION ingot.add_transitions(
+CREATE FUNCTION ingot.insert_transitions(
   event_ids bytea[], jobs int[], seqs int[], attempts int[], befores int[], afters int[],
   owners bytea[], dues timestamptz[], errors json[])
 RETURNS TABLE (event_id bytea, job int, seq int) LANGUAGE plpgsql

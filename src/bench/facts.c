@@ -1,0 +1,120 @@
+/* What matters to the figures: the machine, versions, what the store promises, the options. */
+#include "measure.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/sysinfo.h>
+#include <sys/utsname.h>
+
+static void note_machine(struct igt_bench *bench)
+{
+    static const char name[] = "model name";
+    char line[256];
+    struct utsname kernel;
+    struct sysinfo memory;
+    FILE *file = fopen("/proc/cpuinfo", "re");
+    while (file && fgets(line, sizeof line, file)) {
+        const char *value = strchr(line, ':');
+        if (strncmp(line, name, sizeof name - 1) != 0 || !value)
+            continue;
+        value += 1 + strspn(value + 1, " ");
+        igt_bench_add_fact(bench, "processor",
+                           igt_bench_text(bench, "%.*s", (int)strcspn(value, "\n"), value));
+        break;
+    }
+    if (file)
+        fclose(file);
+    igt_bench_add_fact(bench, "cores", igt_bench_text(bench, "%d", get_nprocs()));
+    if (sysinfo(&memory) == 0)
+        igt_bench_add_fact(bench, "memory",
+                           igt_bench_text(bench, "%.1f GiB",
+                                          (double)memory.totalram * memory.mem_unit / (1u << 30)));
+    if (uname(&kernel) == 0)
+        igt_bench_add_fact(
+            bench, "kernel",
+            igt_bench_text(bench, "%s %s %s", kernel.sysname, kernel.release, kernel.machine));
+}
+
+/* Of what a store says of itself, what tells where and when it was made. */
+static int is_of_no_matter(const char *name)
+{
+    static const char *const names[] = {"role", "epoch", "segments_from", "segments_to",
+                                        "in_recovery"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(names[i], name) == 0)
+            return 1;
+    return 0;
+}
+
+/* Makes a store to ask it, which also shows that stores can be made. */
+static enum ingot_status note_store(struct igt_bench *bench, struct ingot_error *err)
+{
+    struct ingot_options options;
+    struct ingot_store *store = NULL;
+    struct ingot_page *page = NULL;
+    struct ingot_setting *settings = NULL;
+    size_t count = 0;
+    const char *url = NULL;
+    enum ingot_status status = igt_place_make(bench->place, &url, err);
+    if (!status)
+        status = ingot_options_from_url(url, &options, err);
+    if (!status)
+        status = ingot_store_open(&options, NULL, &store, err);
+    if (!status)
+        status = ingot_store_settings(store, NULL, &page, &settings, &count, err);
+    if (status == INGOT_OK)
+        igt_bench_add_fact(bench, "store", igt_bench_text(bench, "%s", ingot_store_name(store)));
+    for (size_t i = 0; i < count && !status; i++)
+        if (!is_of_no_matter(settings[i].name))
+            igt_bench_add_fact(bench, igt_bench_text(bench, "%s", settings[i].name),
+                               igt_bench_text(bench, "%s", settings[i].value));
+    ingot_page_destroy(page);
+    ingot_store_close(store);
+    igt_place_drop(bench->place);
+    return status;
+}
+
+/* What a store does not need to know of its server. */
+static void note_server(struct igt_bench *bench)
+{
+    static const char *const names[] = {"shared_buffers",
+                                        "max_wal_size",
+                                        "checkpoint_timeout",
+                                        "wal_sync_method",
+                                        "wal_compression",
+                                        "autovacuum",
+                                        "jit"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char value[128];
+        igt_place_setting(bench->place, names[i], value, sizeof value);
+        igt_bench_add_fact(bench, names[i], igt_bench_text(bench, "%s", value));
+    }
+}
+
+static void note_options(struct igt_bench *bench)
+{
+    const struct igt_bench_options *options = bench->options;
+    const struct {
+        const char *name;
+        size_t value;
+    } numbers[] = {{"--rounds", options->rounds},   {"--jobs", options->jobs},
+                   {"--data", options->data_bytes}, {"--producers", options->producers},
+                   {"--batch", options->batch},     {"--history", options->history},
+                   {"--live", options->live}};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        igt_bench_add_fact(bench, numbers[i].name, igt_bench_text(bench, "%zu", numbers[i].value));
+    igt_bench_add_fact(bench, "--baseline", options->baseline ? "yes" : "no");
+}
+
+enum ingot_status igt_bench_note_facts(struct igt_bench *bench, struct ingot_error *err)
+{
+    igt_bench_add_fact(bench, "ingot", INGOT_VERSION);
+    note_machine(bench);
+    enum ingot_status status = note_store(bench, err);
+    if (status)
+        return status;
+    if (igt_place_kind(bench->place) == IGT_PLACE_POSTGRES)
+        note_server(bench);
+    note_options(bench);
+    return INGOT_OK;
+}

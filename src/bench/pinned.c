@@ -1,0 +1,125 @@
+/*
+ * `pinned`: what becomes of a store while another session holds a transaction
+ * open, so that the server cannot clean up behind updates; on PostgreSQL only.
+ */
+#include "measure.h"
+
+#include <stdlib.h>
+
+/* How many times --jobs went through under the pin before it is measured. */
+#define WARM_UP 3
+
+/* Rows of a commit while they go through, and claims of one worker. */
+#define WARM_UP_BATCH 10000
+
+/* So many claims of the queue are measured for each thousand jobs: it may be slow by then. */
+#define CLAIMS_A_THOUSAND 1
+
+/* ---- lifecycle ---------------------------------------------------------- */
+
+static const struct {
+    const char *variant;
+    enum igt_pin pin;
+} ways[] = {{"lifecycle, alone", IGT_PIN_NONE},
+            {"lifecycle, beside a snapshot", IGT_PIN_SNAPSHOT},
+            {"lifecycle, beside a transaction with an xid", IGT_PIN_XID}};
+#define WAYS (sizeof ways / sizeof *ways)
+
+/* A new store whose schema is older than the pin. */
+static enum ingot_status make_pinned(struct igt_bench *bench, enum igt_pin pin,
+                                     const char **ret_url, struct ingot_error *err)
+{
+    enum ingot_status status = igt_place_make(bench->place, ret_url, err);
+    if (!status)
+        status = igt_bench_fill(*ret_url, NULL, 0, NULL, err);
+    return status ? status : igt_place_pin(bench->place, pin, err);
+}
+
+/* ---- drain after many jobs ---------------------------------------------- */
+
+#define DRAIN_INGOT "drain after many, beside a snapshot"
+
+static const struct igt_rival_variant rivals[] = {
+    {"queue after many, beside a snapshot, batches of 100", {4, 100, IGT_WORK_IN_TWO}},
+    {"queue after many, beside a snapshot, batches of 1,000", {4, 1000, IGT_WORK_IN_TWO}},
+};
+static const double rival_aims[] = {12, 1.5};
+#define RIVALS (sizeof rivals / sizeof *rivals)
+
+static enum ingot_status drain_ingot(struct igt_bench *bench, struct ingot_error *err)
+{
+    const char *url = NULL;
+    enum ingot_status status = make_pinned(bench, IGT_PIN_SNAPSHOT, &url, err);
+    for (int i = 0; i < WARM_UP && !status; i++)
+        status =
+            igt_lifecycle_ingot(bench, "pinned", "lifecycle, until many went through", url, err);
+    return status ? status : igt_drain_ingot(bench, "pinned", DRAIN_INGOT, url, err);
+}
+
+/* Has the jobs go through the queue in few, large commits. */
+static enum ingot_status warm_rival_up(struct igt_bench *bench, const char *url,
+                                       struct ingot_error *err)
+{
+    struct igt_sample sample = {0};
+    const struct igt_rival_course course = {.url = url,
+                                            .way = {1, WARM_UP_BATCH, IGT_WORK_IN_TWO},
+                                            .jobs = WARM_UP * bench->options->jobs,
+                                            .made = WARM_UP * bench->options->jobs,
+                                            .insert_batch = WARM_UP_BATCH};
+    enum ingot_status status = igt_run_rival(bench, &course, &sample, err);
+    igt_sample_fini(&sample);
+    return status;
+}
+
+static enum ingot_status drain_rival(struct igt_bench *bench, const struct igt_rival_variant *rival,
+                                     struct ingot_error *err)
+{
+    const char *url = NULL;
+    struct igt_sample sample = {0};
+    const size_t claims = bench->options->jobs / 1000 * CLAIMS_A_THOUSAND;
+    enum ingot_status status = igt_place_make(bench->place, &url, err);
+    struct igt_rival_course course = {
+        .url = url, .way = rival->way, .jobs = claims * rival->way.batch};
+    if (!status) /* makes the table */
+        status = igt_fill_rival(bench, url, IGT_RIVAL_QUEUE, 0, 1, err);
+    if (!status)
+        status = igt_place_pin(bench->place, IGT_PIN_SNAPSHOT, err);
+    if (!status)
+        status = warm_rival_up(bench, url, err);
+    if (!status)
+        status = igt_fill_rival(bench, url, IGT_RIVAL_QUEUE, course.jobs, 1000, err);
+    if (!status)
+        status = igt_run_rival(bench, &course, &sample, err);
+    if (!status)
+        status = igt_bench_add_sample(bench, "pinned", rival->variant, "jobs/s", &sample, err);
+    igt_sample_fini(&sample);
+    return status;
+}
+
+enum ingot_status igt_measure_pinned(struct igt_bench *bench, struct ingot_error *err)
+{
+    enum ingot_status status = INGOT_OK;
+    const char *url = NULL;
+    if (igt_place_kind(bench->place) != IGT_PLACE_POSTGRES)
+        return INGOT_OK;
+    for (unsigned round = 0; round < bench->options->rounds && !status; round++) {
+        for (size_t i = 0; i < WAYS && !status; i++) {
+            igt_bench_progress(bench, "pinned", ways[i].variant, round);
+            status = make_pinned(bench, ways[i].pin, &url, err);
+            if (!status)
+                status = igt_lifecycle_ingot(bench, "pinned", ways[i].variant, url, err);
+        }
+        igt_bench_progress(bench, "pinned", DRAIN_INGOT, round);
+        if (!status)
+            status = drain_ingot(bench, err);
+        for (size_t i = 0; i < RIVALS && bench->options->baseline && !status; i++) {
+            igt_bench_progress(bench, "pinned", rivals[i].variant, round);
+            status = drain_rival(bench, &rivals[i], err);
+        }
+    }
+    for (size_t i = 1; i < WAYS && !status; i++)
+        igt_bench_compare(bench, "pinned", ways[i].variant, ways[0].variant, 0.95);
+    for (size_t i = 0; i < RIVALS && !status; i++)
+        igt_bench_compare(bench, "pinned", DRAIN_INGOT, rivals[i].variant, rival_aims[i]);
+    return status;
+}
