@@ -6,6 +6,7 @@
 #include "core/toolkit.h"
 #include "positions.h"
 
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -344,6 +345,7 @@ static void take_ready(struct igt_delivery_loop *loop, const struct igt_news *ne
     for (uint32_t i = 0; i < INGOT_LANES; i++)
         if (igt_lanes_has(&loop->lanes, i) && loop->asked[i] && loop->asked[i] <= news->number)
             igt_lanes_add(&loop->ready, i);
+    malloc_trim(0); /* what was read has passed through here, and took as much memory again */
     struct igt_scheduler_numbers numbers = igt_scheduler_numbers(loop->scheduler);
     if (numbers.nobodys)
         igt_log(loop->toolkit, INGOT_WARN,
