@@ -38,8 +38,8 @@ static void note_machine(struct igt_bench *bench)
 /* Of what a store says of itself, what tells where and when it was made. */
 static int is_of_no_matter(const char *name)
 {
-    static const char *const names[] = {"role", "epoch", "segments_from", "segments_to",
-                                        "in_recovery"};
+    static const char *const names[] = {"role",        "epoch", "segments_from", "segments_to",
+                                        "in_recovery", "path",  "wal_pages"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(names[i], name) == 0)
             return 1;

@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 #define PICKUP_RATE 100.0
-#define PICKUP_SECONDS 5
+#define PICKUP_SECONDS 3
 
 /* Adds the latencies as a sample with their median as its value. */
 static enum ingot_status add_latencies(struct igt_bench *bench, const char *variant,

@@ -4,16 +4,17 @@
  */
 #include "measure.h"
 
-#include <stdlib.h>
-
 /* How many times --jobs went through under the pin before it is measured. */
-#define WARM_UP 3
+#define WARM_UP 6
 
 /* Rows of a commit while they go through, and claims of one worker. */
 #define WARM_UP_BATCH 10000
 
-/* So many claims of the queue are measured for each thousand jobs: it may be slow by then. */
-#define CLAIMS_A_THOUSAND 1
+/* In so many rounds once, because of what has to go through before. */
+#define DRAIN_EVERY 2
+
+/* A claim of the queue is measured for so many jobs of a run: it may be slow by then. */
+#define JOBS_A_CLAIM 1000
 
 /* ---- lifecycle ---------------------------------------------------------- */
 
@@ -76,7 +77,7 @@ static enum ingot_status drain_rival(struct igt_bench *bench, const struct igt_r
 {
     const char *url = NULL;
     struct igt_sample sample = {0};
-    const size_t claims = bench->options->jobs / 1000 * CLAIMS_A_THOUSAND;
+    const size_t claims = bench->options->jobs / JOBS_A_CLAIM;
     enum ingot_status status = igt_place_make(bench->place, &url, err);
     struct igt_rival_course course = {
         .url = url, .way = rival->way, .jobs = claims * rival->way.batch};
@@ -96,6 +97,18 @@ static enum ingot_status drain_rival(struct igt_bench *bench, const struct igt_r
     return status;
 }
 
+static enum ingot_status drain_after_many(struct igt_bench *bench, unsigned round,
+                                          struct ingot_error *err)
+{
+    igt_bench_progress(bench, "pinned", DRAIN_INGOT, round);
+    enum ingot_status status = drain_ingot(bench, err);
+    for (size_t i = 0; i < RIVALS && bench->options->baseline && !status; i++) {
+        igt_bench_progress(bench, "pinned", rivals[i].variant, round);
+        status = drain_rival(bench, &rivals[i], err);
+    }
+    return status;
+}
+
 enum ingot_status igt_measure_pinned(struct igt_bench *bench, struct ingot_error *err)
 {
     enum ingot_status status = INGOT_OK;
@@ -109,13 +122,8 @@ enum ingot_status igt_measure_pinned(struct igt_bench *bench, struct ingot_error
             if (!status)
                 status = igt_lifecycle_ingot(bench, "pinned", ways[i].variant, url, err);
         }
-        igt_bench_progress(bench, "pinned", DRAIN_INGOT, round);
-        if (!status)
-            status = drain_ingot(bench, err);
-        for (size_t i = 0; i < RIVALS && bench->options->baseline && !status; i++) {
-            igt_bench_progress(bench, "pinned", rivals[i].variant, round);
-            status = drain_rival(bench, &rivals[i], err);
-        }
+        if (!status && round % DRAIN_EVERY == 0)
+            status = drain_after_many(bench, round, err);
     }
     for (size_t i = 1; i < WAYS && !status; i++)
         igt_bench_compare(bench, "pinned", ways[i].variant, ways[0].variant, 0.95);

@@ -72,7 +72,7 @@ static const struct number {
     const char *name;
     unsigned long min, max, otherwise;
 } numbers[] = {
-    {"jobs", 1000, 100000000, 100000},
+    {"jobs", 1000, 100000000, 50000},
     {"rounds", 1, 1000, 5},
     {"history", 1000, 1000000000, 1000000},
     {"live", 1000, 100000000, 200000},
