@@ -124,6 +124,7 @@ class Process:
     def __init__(self, lab, name, arguments, **options):
         self.log_path = lab.path(f"{name}.log")
         with open(self.log_path, "ab") as log:
+            self.log_begins = log.tell()  # behind what a process before this one wrote
             self.popen = subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stderr=log,
                                           stdout=log, cwd=lab.folder, **options)
         self.pid = self.popen.pid
@@ -131,6 +132,12 @@ class Process:
     def log(self):
         with open(self.log_path, encoding="utf-8", errors="replace") as log:
             return log.read()
+
+    def own_log(self):
+        """Only what this very process wrote."""
+        with open(self.log_path, "rb") as log:
+            log.seek(self.log_begins)
+            return log.read().decode(errors="replace")
 
     def runs(self):
         return self.popen.poll() is None
@@ -213,7 +220,7 @@ class Daemon(Process):
     def announced(self):
         """The address that this very process wrote to the lock, or without one to its log."""
         if not self.lock_path:
-            found = re.search(r"event=started\b(?:.* address=(\S+))?", self.log())
+            found = re.search(r"event=started\b(?:.* address=(\S+))?", self.own_log())
             return found and (found[1] or "none")
         try:
             with open(self.lock_path, encoding="ascii") as file:

@@ -225,8 +225,8 @@ def a_store_of_another_server_is_refused_until_its_owner_accepts_it(lab):
     result = lab.run("migrate", "accept-restore", env=owner)
     matches(result.stdout, r"\Anothing to do: ")
     daemon = lab.launch().ready()
-    wait_for(lambda: any(process["about"].get("live") == 6 for process in shown(lab)["processes"]),
-             "the jobs of the former life")
+    wait_for(lambda: any(process["state"] == "working" and process["about"].get("live") == 6
+                         for process in shown(lab)["processes"]), "the jobs of the former life")
     daemon.terminate()
     lab.verify()
 
