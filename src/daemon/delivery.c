@@ -693,6 +693,8 @@ static void begin_end(struct igt_delivery_loop *loop)
 static void on_signal(uv_signal_t *handle, int number)
 {
     struct igt_delivery_loop *loop = handle->data;
+    if (loop->ending == ENDED)
+        return;
     if (loop->ending == WORKING)
         igt_log(loop->toolkit, INGOT_INFO, "event=ending signal=%d running=%llu", number,
                 (unsigned long long)igt_scheduler_numbers(loop->scheduler).running);
@@ -707,9 +709,6 @@ enum ingot_status igt_delivery_run(struct igt_delivery_loop *loop, struct igt_jo
     loop->keeper = keeper;
     loop->closing = closing;
     loop->closing_context = context;
-    if (uv_signal_start(&loop->terminate, on_signal, SIGTERM) != 0 ||
-        uv_signal_start(&loop->interrupt, on_signal, SIGINT) != 0)
-        return ingot_error_set(err, INGOT_IO, "delivery: could not watch for signals");
     if (loop->company == IGT_ALONE)
         read_lanes(loop, &loop->lanes);
     uv_prepare_start(&loop->turn, on_turn);
@@ -772,7 +771,9 @@ static int start_uv(struct igt_delivery_loop *loop)
         return 0;
     loop->arrival.data = loop->turn.data = loop->deadline.data = loop;
     loop->terminate.data = loop->interrupt.data = loop;
-    return 1;
+    /* From now on, so that who is told of the start may ask for the end at once. */
+    return uv_signal_start(&loop->terminate, on_signal, SIGTERM) == 0 &&
+           uv_signal_start(&loop->interrupt, on_signal, SIGINT) == 0;
 }
 
 enum ingot_status igt_delivery_create(const struct igt_config *config, enum igt_company company,
@@ -832,6 +833,7 @@ void igt_delivery_destroy(struct igt_delivery_loop *loop)
 {
     if (!loop)
         return;
+    loop->ending = ENDED; /* also for a signal that is still to be handled */
     if (loop->http)
         igt_http_client_destroy(loop->http);
     if (loop->commands)
