@@ -76,13 +76,31 @@ int64_t igt_time_from_civil(const struct igt_civil *civil)
     return unix_day * IGT_DAY_US + of_day;
 }
 
+/* Writes a number in that many digits, and what is to stand behind it; returns where to go on. */
+static char *put(char *at, int number, int width, char behind)
+{
+    for (int i = width; i-- > 0; number /= 10)
+        at[i] = (char)('0' + number % 10);
+    at[width] = behind;
+    return at + width + 1;
+}
+
 void igt_time_format(int64_t time_us, char text[IGT_TIME_TEXT_SIZE])
 {
     struct igt_civil civil;
+    char *at = text;
     igt_time_to_civil(time_us, &civil);
-    snprintf(text, IGT_TIME_TEXT_SIZE, "%04lld-%02d-%02dT%02d:%02d:%02d.%06dZ",
-             (long long)civil.year, civil.month, civil.day, civil.hour, civil.minute, civil.second,
-             civil.micros);
+    if (civil.year < 0 || civil.year > 9999)
+        at += snprintf(text, IGT_TIME_TEXT_SIZE, "%04lld-", (long long)civil.year);
+    else
+        at = put(at, (int)civil.year, 4, '-');
+    at = put(at, civil.month, 2, '-');
+    at = put(at, civil.day, 2, 'T');
+    at = put(at, civil.hour, 2, ':');
+    at = put(at, civil.minute, 2, ':');
+    at = put(at, civil.second, 2, '.');
+    at = put(at, civil.micros, 6, 'Z');
+    *at = '\0';
 }
 
 static int is_digit(const struct reader *reader)

@@ -15,6 +15,10 @@
 
 #define BYTE_ORDER_MARK "\xef\xbb\xbf"
 
+/* So many keys of open objects need no memory of their own, and so many of one object no sorting. */
+#define KEYS_AT_FIRST 16
+#define KEYS_IN_PAIRS 8
+
 enum expect {
     EXPECT_VALUE,
     EXPECT_VALUE_OR_END,
@@ -38,9 +42,10 @@ struct parser {
     enum expect expect;
     unsigned depth;
     struct frame frames[IGT_JSON_DEPTH_MAX];
+    struct key first_keys[KEYS_AT_FIRST];
     struct key *keys; /* of all open objects, the outermost first */
     size_t key_count, key_size;
-    struct igt_arena *arena; /* keys that had escapes */
+    struct igt_arena *arena; /* keys that had escapes; NULL: there was none yet */
     struct ingot_error *err;
 };
 
@@ -142,10 +147,19 @@ static const char *read_escape(const char *at, const char *end, size_t *ret_len,
     return NULL;
 }
 
+/* Skips what needs no look in a string: most of it. */
+static const char *skip_plain(const char *at, const char *end)
+{
+    while (at < end && *at >= 0x20 && (unsigned char)*at < 0x80 && *at != '"' && *at != '\\')
+        at++;
+    return at;
+}
+
 static enum ingot_status scan_string(struct parser *parser)
 {
     const char *first = parser->at++;
     for (;;) {
+        parser->at = skip_plain(parser->at, parser->end);
         int c = peek(parser);
         size_t len = 1;
         if (c < 0)
@@ -347,17 +361,34 @@ static size_t string_len(const char *at)
     return (size_t)(c - at) + 1;
 }
 
-/* Refuses the first key in the text that was there before in the same object. Sorts the keys. */
-static enum ingot_status check_keys(const struct parser *parser, size_t first)
+/* The first key in the text that was there before, or NULL. Sorts the keys. */
+static const char *find_again(struct key *keys, size_t count)
 {
     const char *again = NULL;
-    if (parser->key_count - first < 2)
-        return INGOT_OK;
-    struct key *keys = parser->keys;
-    qsort(keys + first, parser->key_count - first, sizeof *keys, compare_keys);
-    for (size_t i = first + 1; i < parser->key_count; i++)
+    qsort(keys, count, sizeof *keys, compare_keys);
+    for (size_t i = 1; i < count; i++)
         if (ingot_bytes_equal(keys[i - 1].text, keys[i].text) && (!again || keys[i].raw < again))
             again = keys[i].raw;
+    return again;
+}
+
+/* The same for a few keys in the order of the text, each compared with those before it. */
+static const char *find_again_in_pairs(const struct key *keys, size_t count)
+{
+    for (size_t i = 1; i < count; i++)
+        for (size_t j = 0; j < i; j++)
+            if (ingot_bytes_equal(keys[j].text, keys[i].text))
+                return keys[i].raw;
+    return NULL;
+}
+
+/* Refuses the first key in the text that was there before in the same object. */
+static enum ingot_status check_keys(const struct parser *parser, size_t first)
+{
+    struct key *keys = parser->keys + first;
+    const size_t count = parser->key_count - first;
+    const char *again =
+        count <= KEYS_IN_PAIRS ? find_again_in_pairs(keys, count) : find_again(keys, count);
     if (!again)
         return INGOT_OK;
     char shown[IGT_JSON_SHOWN_SIZE];
@@ -370,18 +401,33 @@ static enum ingot_status no_memory(const struct parser *parser)
     return ingot_error_set(parser->err, INGOT_NOMEM, "memory ran out while reading JSON");
 }
 
+/* 0 when memory ran out. */
+static int grow_keys(struct parser *parser)
+{
+    struct key *old = parser->keys == parser->first_keys ? NULL : parser->keys;
+    struct key *keys = reallocarray(old, 2 * parser->key_size, sizeof *keys);
+    if (!keys)
+        return 0;
+    if (!old)
+        memcpy(keys, parser->first_keys, sizeof parser->first_keys);
+    parser->keys = keys;
+    parser->key_size *= 2;
+    return 1;
+}
+
 static enum ingot_status add_key(struct parser *parser, const char *raw)
 {
-    if (parser->key_count == parser->key_size) {
-        size_t size = parser->key_size ? 2 * parser->key_size : 16;
-        struct key *keys = reallocarray(parser->keys, size, sizeof *keys);
-        if (!keys)
-            return no_memory(parser);
-        parser->keys = keys;
-        parser->key_size = size;
+    const struct igt_json string = {IGT_JSON_STRING, {raw, (size_t)(parser->at - raw)}};
+    struct ingot_bytes text = {raw + 1, string.raw.len - 2};
+    if (parser->key_count == parser->key_size && !grow_keys(parser))
+        return no_memory(parser);
+    if (memchr(text.data, '\\', text.len)) {
+        if (!parser->arena)
+            parser->arena = igt_arena_create();
+        text.data = NULL;
+        if (parser->arena)
+            text = igt_json_text(&string, parser->arena);
     }
-    struct igt_json string = {IGT_JSON_STRING, {raw, (size_t)(parser->at - raw)}};
-    struct ingot_bytes text = igt_json_text(&string, parser->arena);
     if (!text.data)
         return no_memory(parser);
     parser->keys[parser->key_count++] = (struct key){text, raw};
@@ -527,9 +573,8 @@ enum ingot_status igt_json_parse(struct ingot_bytes text, struct igt_json *ret_v
     struct parser parser = {.start = start, .at = start, .end = start + text.len, .err = err};
     if (text.len >= 3 && memcmp(start, BYTE_ORDER_MARK, 3) == 0)
         return fail(&parser, start, "a byte order mark is not allowed, leave it out");
-    parser.arena = igt_arena_create();
-    if (!parser.arena)
-        return no_memory(&parser);
+    parser.keys = parser.first_keys;
+    parser.key_size = KEYS_AT_FIRST;
     const char *first = skip_space(parser.at, parser.end);
     enum ingot_status status = scan_whole(&parser);
     const char *last = parser.at;
@@ -541,7 +586,8 @@ enum ingot_status igt_json_parse(struct ingot_bytes text, struct igt_json *ret_v
     if (status == INGOT_OK)
         *ret_value = (struct igt_json){kind_of(*first), {first, (size_t)(last - first)}};
     igt_arena_destroy(parser.arena);
-    free(parser.keys);
+    if (parser.keys != parser.first_keys)
+        free(parser.keys);
     return status;
 }
 
