@@ -31,7 +31,7 @@ static void mix(uint64_t v[4])
  * Callers choose ids, so the hash is SipHash-1-3 (Aumasson and Bernstein) under
  * a secret: nobody can choose many that meet in one place.
  */
-static size_t home(const struct igt_map *map, const struct igt_map_key *key)
+static uint32_t hash_of(const struct igt_map *map, const struct igt_map_key *key)
 {
     uint64_t words[3];
     uint64_t v[4] = {map->secret[0] ^ UINT64_C(0x736f6d6570736575),
@@ -50,7 +50,7 @@ static size_t home(const struct igt_map *map, const struct igt_map_key *key)
     }
     v[2] ^= 0xff;
     mix(v), mix(v), mix(v);
-    return (size_t)(v[0] ^ v[1] ^ v[2] ^ v[3]) & (map->size - 1);
+    return (uint32_t)(v[0] ^ v[1] ^ v[2] ^ v[3]);
 }
 
 static int same_key(const struct igt_map_key *a, const struct igt_map_key *b)
@@ -60,35 +60,39 @@ static int same_key(const struct igt_map_key *a, const struct igt_map_key *b)
 
 uint32_t igt_map_get(const struct igt_map *map, const struct igt_map_key *key)
 {
+    const size_t mask = map->size - 1;
     if (map->size == 0)
         return IGT_MAP_NONE;
-    for (size_t slot = home(map, key);; slot = (slot + 1) & (map->size - 1)) {
-        uint32_t index = map->slots[slot];
-        if (index == IGT_MAP_NONE || same_key(map->key_of(map->context, index), key))
-            return index;
+    const uint32_t hash = hash_of(map, key);
+    for (size_t at = hash & mask;; at = (at + 1) & mask) {
+        const struct igt_map_slot *slot = &map->slots[at];
+        if (slot->index == IGT_MAP_NONE ||
+            (slot->hash == hash && same_key(map->key_of(map->context, slot->index), key)))
+            return slot->index;
     }
 }
 
-static void insert(struct igt_map *map, uint32_t index)
+static void insert(struct igt_map *map, struct igt_map_slot slot)
 {
-    size_t slot = home(map, map->key_of(map->context, index));
-    while (map->slots[slot] != IGT_MAP_NONE)
-        slot = (slot + 1) & (map->size - 1);
-    map->slots[slot] = index;
+    const size_t mask = map->size - 1;
+    size_t at = slot.hash & mask;
+    while (map->slots[at].index != IGT_MAP_NONE)
+        at = (at + 1) & mask;
+    map->slots[at] = slot;
 }
 
 static int grow(struct igt_map *map)
 {
-    struct igt_map old = *map;
-    size_t size = old.size ? old.size * 2 : 64;
-    uint32_t *slots = malloc(size * sizeof *slots);
+    const struct igt_map old = *map;
+    const size_t size = old.size ? old.size * 2 : 64;
+    struct igt_map_slot *slots = malloc(size * sizeof *slots);
     if (!slots)
         return 0;
     memset(slots, 0xff, size * sizeof *slots);
     map->slots = slots;
     map->size = size;
     for (size_t i = 0; i < old.size; i++)
-        if (old.slots[i] != IGT_MAP_NONE)
+        if (old.slots[i].index != IGT_MAP_NONE)
             insert(map, old.slots[i]);
     free(old.slots);
     return 1;
@@ -98,26 +102,26 @@ int igt_map_put(struct igt_map *map, uint32_t index)
 {
     if ((map->count + 1) * 8 > map->size * 7 && !grow(map))
         return 0;
-    insert(map, index);
+    insert(map, (struct igt_map_slot){index, hash_of(map, map->key_of(map->context, index))});
     map->count++;
     return 1;
 }
 
 void igt_map_remove(struct igt_map *map, uint32_t index)
 {
-    size_t mask = map->size - 1;
-    size_t hole = home(map, map->key_of(map->context, index));
-    while (map->slots[hole] != index)
+    const size_t mask = map->size - 1;
+    size_t hole = hash_of(map, map->key_of(map->context, index)) & mask;
+    while (map->slots[hole].index != index)
         hole = (hole + 1) & mask;
     /* Moves back what the hole would make unreachable. */
-    for (size_t slot = (hole + 1) & mask; map->slots[slot] != IGT_MAP_NONE;
-         slot = (slot + 1) & mask) {
-        size_t wanted = home(map, map->key_of(map->context, map->slots[slot]));
-        if (((slot - wanted) & mask) >= ((slot - hole) & mask)) {
-            map->slots[hole] = map->slots[slot];
-            hole = slot;
+    for (size_t at = (hole + 1) & mask; map->slots[at].index != IGT_MAP_NONE;
+         at = (at + 1) & mask) {
+        const size_t wanted = map->slots[at].hash & mask;
+        if (((at - wanted) & mask) >= ((at - hole) & mask)) {
+            map->slots[hole] = map->slots[at];
+            hole = at;
         }
     }
-    map->slots[hole] = IGT_MAP_NONE;
+    map->slots[hole].index = IGT_MAP_NONE;
     map->count--;
 }

@@ -1,7 +1,8 @@
 /*
  * A map from (event id, job number) to a 32-bit index: open addressing, linear
- * probing, deletion by shifting back. The keys stay with their owner, who is
- * asked for them, so that an entry costs four bytes.
+ * probing, deletion by shifting back. The keys stay with their owner; he is asked
+ * for one only where the hash says that it is the right one, for each is far away
+ * in memory.
  */
 #ifndef INGOT_CORE_MAP_H
 #define INGOT_CORE_MAP_H
@@ -15,9 +16,14 @@ struct igt_map_key {
     uint32_t job;
 };
 
+struct igt_map_slot {
+    uint32_t index; /* IGT_MAP_NONE: empty */
+    uint32_t hash;  /* of its key; the slot where it belongs is given by the lowest bits */
+};
+
 struct igt_map {
-    uint32_t *slots; /* IGT_MAP_NONE or an index */
-    size_t size;     /* a power of two, or 0 */
+    struct igt_map_slot *slots;
+    size_t size; /* a power of two, or 0 */
     size_t count;
     uint64_t secret[2]; /* random: who chooses ids must not choose where they collide */
     const struct igt_map_key *(*key_of)(const void *context, uint32_t index);

@@ -26,7 +26,7 @@ enum phase {
     DOUBTED    /* likewise, and until then it takes up room: somebody may execute it */
 };
 
-/* A live job: 56 bytes, and 16 + 5 for its place in heap and map. */
+/* A live job: 56 bytes, and 16 + 9 to 18 for its place in heap and map. */
 struct live {
     struct igt_map_key key;
     uint32_t seq;

@@ -121,7 +121,7 @@ static size_t home_of(const struct owner *owner, uint32_t index)
     struct igt_map alone = {.key_of = key_of, .context = owner};
     assert_true(igt_map_put(&alone, index));
     size_t slot = 0;
-    while (alone.slots[slot] != index)
+    while (alone.slots[slot].index != index)
         slot++;
     igt_map_fini(&alone);
     return slot;
@@ -141,7 +141,7 @@ static void taking_out_mends_a_run_that_wraps_around_the_end(void **state)
         for (size_t i = 0; i < count; i++)
             toggle(owner, members[i]);
         assert_int_equal(owner->map.size, 64);
-        assert_int_not_equal(owner->map.slots[0], IGT_MAP_NONE);
+        assert_int_not_equal(owner->map.slots[0].index, IGT_MAP_NONE);
         for (size_t i = 0; i < count; i++) {
             toggle(owner, members[(gone + i) % count]);
             check(owner);
@@ -168,6 +168,34 @@ static void chosen_ids_do_not_meet_in_one_place(void **state)
     assert_true(looks < 20 * KEYS);
 }
 
+#define MANY 400000u
+
+static const struct igt_map_key *key_of_many(const void *context, uint32_t index)
+{
+    looks++;
+    return &((const struct igt_map_key *)context)[index];
+}
+
+/* Of so many keys some twenty pairs have the same 32 bits for their hash. */
+static void keys_of_the_same_hash_are_told_apart_and_others_not_looked_at(void **state)
+{
+    (void)state;
+    struct igt_map_key *keys = calloc(MANY, sizeof *keys);
+    struct igt_map map = {.key_of = key_of_many, .context = keys};
+    assert_non_null(keys);
+    for (uint32_t i = 0; i < MANY; i++) {
+        memcpy(keys[i].event_id.bytes + 8, &i, sizeof i);
+        assert_true(igt_map_put(&map, i));
+    }
+    looks = 0;
+    for (uint32_t i = 0; i < MANY; i++)
+        assert_int_equal(igt_map_get(&map, &keys[i]), i);
+    assert_true(looks > MANY); /* or there was no such pair */
+    assert_true(looks < MANY + 100);
+    igt_map_fini(&map);
+    free(keys);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -179,6 +207,7 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(taking_out_mends_a_run_that_wraps_around_the_end, set_up,
                                         tear_down),
+        cmocka_unit_test(keys_of_the_same_hash_are_told_apart_and_others_not_looked_at),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests_name("map", tests, NULL, NULL);
