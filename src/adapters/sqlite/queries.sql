@@ -86,6 +86,9 @@ SELECT job, id, destination, event, parent_job_id, due_at, created_at,
        CASE WHEN ?2 THEN context END, CASE WHEN ?2 THEN data END
 FROM added_jobs WHERE event_id = ?1 ORDER BY job
 
+-- name: has_added_jobs
+SELECT EXISTS (SELECT 1 FROM added_jobs WHERE event_id BETWEEN ?1 AND ?2)
+
 -- name: latest
 SELECT event_id, job, seq, attempt, state_before, state_after, owner, due_at, error, created_at
 FROM transitions WHERE event_id = ?1 AND job = ?2 ORDER BY seq DESC LIMIT 1

@@ -216,6 +216,23 @@ enum ingot_status sqlite_read_end(struct sqlite_store *store, enum ingot_status 
     return status;
 }
 
+/* Whether any event from first to last has jobs that were added later: few do. */
+static enum ingot_status have_added_jobs(struct sqlite_store *store, const ingot_ksuid *first,
+                                         const ingot_ksuid *last, int *ret_have,
+                                         struct ingot_error *err)
+{
+    sqlite3_stmt *row = store->statements[S_HAS_ADDED_JOBS];
+    enum ingot_status status = INGOT_OK;
+    sqlite_bind_ksuid(row, 1, first);
+    sqlite_bind_ksuid(row, 2, last);
+    if (sqlite3_step(row) == SQLITE_ROW)
+        *ret_have = sqlite3_column_int(row, 0);
+    else
+        status = sqlite_failure(store, err, "could not read");
+    sqlite3_reset(row);
+    return status;
+}
+
 enum ingot_status sqlite_events(void *handle, const struct ingot_toolkit *toolkit,
                                 const ingot_ksuid *event_ids, size_t event_count,
                                 enum ingot_detail detail, struct ingot_page *page,
@@ -228,6 +245,10 @@ enum ingot_status sqlite_events(void *handle, const struct ingot_toolkit *toolki
     enum ingot_status status = sqlite_read_begin(store, toolkit, err);
     if (status)
         return status;
+    int have_added = 0;
+    if (event_count)
+        status = have_added_jobs(store, &event_ids[0], &event_ids[event_count - 1], &have_added,
+                                 err);
     for (size_t i = 0; i < event_count && !status; i++) {
         struct ingot_event *event = &page->events[page->event_count];
         status = sqlite_read_event(store, &event_ids[i], detail, page, event, err);
@@ -235,7 +256,7 @@ enum ingot_status sqlite_events(void *handle, const struct ingot_toolkit *toolki
             status = INGOT_OK;
             continue;
         }
-        if (!status)
+        if (!status && have_added)
             status = sqlite_read_added_jobs(store, event, detail, page, err);
         for (size_t j = 0; j < event->job_count && detail != INGOT_DETAIL_DELIVERY && !status; j++)
             status = fill_latest(store, &event->jobs[j], detail, page, err);

@@ -33,6 +33,7 @@ static const char *const texts[S_COUNT] = {
     [S_FIND_DISCARDED] = sql_find_discarded,
     [S_SCAN_EVENTS] = sql_scan_events,
     [S_ADDED_JOBS] = sql_added_jobs,
+    [S_HAS_ADDED_JOBS] = sql_has_added_jobs,
     [S_LATEST] = sql_latest,
     [S_CHAIN] = sql_chain,
     [S_TRANSITION] = sql_transition,

@@ -22,6 +22,7 @@ enum statement {
     S_FIND_DISCARDED,
     S_SCAN_EVENTS,
     S_ADDED_JOBS,
+    S_HAS_ADDED_JOBS,
     S_LATEST,
     S_CHAIN,
     S_TRANSITION,
