@@ -92,7 +92,7 @@ struct attempt {
     struct igt_delivery_loop *loop;
     struct igt_map_key key;
     struct igt_delivery delivery;
-    struct igt_arena *arena; /* holds the attempt and its body */
+    char body[]; /* of the delivery */
 };
 
 /* ---- attempts ----------------------------------------------------------- */
@@ -150,7 +150,7 @@ static void delivered(void *context, const struct igt_outcome *outcome)
 {
     struct attempt *attempt = context;
     report(attempt->loop, &attempt->key, outcome);
-    igt_arena_destroy(attempt->arena);
+    free(attempt);
 }
 
 static const struct igt_config_destination *find_destination(const struct igt_config *config,
@@ -206,24 +206,23 @@ static void start_attempt(struct igt_delivery_loop *loop, const struct igt_row_r
 {
     const struct igt_config_destination *destination =
         result->body.data ? find_destination(loop->config, result->destination) : NULL;
-    struct igt_arena *arena = destination ? igt_arena_create() : NULL;
-    struct attempt *attempt = arena ? igt_arena_alloc(arena, sizeof *attempt) : NULL;
-    if (attempt)
-        attempt->delivery.body = igt_arena_copy(arena, result->body);
-    if (!attempt || !attempt->delivery.body.data) {
-        igt_arena_destroy(arena);
+    struct attempt *attempt = destination ? malloc(sizeof *attempt + result->body.len) : NULL;
+    if (!attempt) {
         report_unstarted(loop, result);
         return;
     }
     attempt->loop = loop;
-    attempt->arena = arena;
     attempt->key = (struct igt_map_key){result->row.event_id, result->row.job};
-    attempt->delivery.destination = destination->name;
-    attempt->delivery.attempt = result->row.attempt;
+    memcpy(attempt->body, result->body.data, result->body.len);
+    attempt->delivery = (struct igt_delivery){
+        .destination = destination->name,
+        .attempt = result->row.attempt,
+        .body = {attempt->body, result->body.len},
+    };
     ingot_ksuid_format(&result->row.event_id, attempt->delivery.event_id);
     ingot_ksuid_format(&result->job_id, attempt->delivery.job_id);
     if (deliver(loop, destination, attempt)) {
-        igt_arena_destroy(arena);
+        free(attempt);
         report_unstarted(loop, result);
     }
 }

@@ -12,11 +12,15 @@
 /* Events that are read at a time. */
 #define READS_MAX 1000u
 
+/* The memory of a delivery's text that is kept for the next. */
+#define BODY_BYTES_KEPT (64u << 10)
+
 struct igt_fetcher {
     struct ingot_store *store;
     const struct ingot_toolkit *toolkit;
     struct igt_journal_callbacks next;
     struct igt_recent *recent; /* of the thread alone; NULL: nothing is kept */
+    struct igt_buffer body;    /* likewise, of one delivery after the other */
     pthread_t thread;
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t work;
@@ -54,17 +58,20 @@ static void note_failure(struct igt_arena *arena, struct igt_row_result *result,
 }
 
 /* Notes what a stored claim needs to be delivered. */
-static void encode_body(struct igt_arena *arena, const struct ingot_event *event,
-                        const struct ingot_job *job, struct igt_row_result *result)
+static void encode_body(struct igt_fetcher *fetcher, struct igt_arena *arena,
+                        const struct ingot_event *event, const struct ingot_job *job,
+                        struct igt_row_result *result)
 {
-    struct igt_buffer body = {0};
+    struct igt_buffer *body = &fetcher->body;
     struct ingot_error err = {0};
-    igt_delivery_encode(&body, event, job);
+    igt_buffer_reset(body);
+    igt_delivery_encode(body, event, job);
     result->job_id = job->id;
     result->destination = igt_arena_copy(arena, job->destination);
-    if (!body.failed)
-        result->body = igt_arena_copy(arena, (struct ingot_bytes){body.data, body.len});
-    igt_buffer_fini(&body);
+    if (!body->failed)
+        result->body = igt_arena_copy(arena, (struct ingot_bytes){body->data, body->len});
+    if (body->size > BODY_BYTES_KEPT)
+        igt_buffer_fini(body);
     if (!result->body.data || !result->destination.data) {
         ingot_error_set(&err, INGOT_NOMEM, "memory ran out");
         note_failure(arena, result, &err);
@@ -72,13 +79,13 @@ static void encode_body(struct igt_arena *arena, const struct ingot_event *event
 }
 
 /* The same from what was read. */
-static void take_body(struct igt_arena *arena, const struct ingot_page *page,
-                      struct igt_row_result *result)
+static void take_body(struct igt_fetcher *fetcher, struct igt_arena *arena,
+                      const struct ingot_page *page, struct igt_row_result *result)
 {
     struct ingot_error err = {0};
     const struct ingot_event *event = find_event(page, &result->row.event_id);
     if (event && result->row.job < event->job_count) {
-        encode_body(arena, event, &event->jobs[result->row.job], result);
+        encode_body(fetcher, arena, event, &event->jobs[result->row.job], result);
         return;
     }
     ingot_error_set(&err, INGOT_NOT_FOUND, "the event has no job %u", result->row.job);
@@ -105,7 +112,7 @@ static void take_recent(struct igt_fetcher *fetcher, struct igt_results *results
         const struct ingot_event *event = igt_recent_take(fetcher->recent, &key, &job, &request);
         if (!event)
             continue;
-        encode_body(results->arena, event, job, result);
+        encode_body(fetcher, results->arena, event, job, result);
         igt_request_release(request);
     }
 }
@@ -123,7 +130,7 @@ static void load_bodies_apart(struct igt_fetcher *fetcher, struct igt_results *r
         if (ingot_store_event(fetcher->store, fetcher->toolkit, &result->row.event_id, &page, &err))
             note_failure(results->arena, result, &err);
         else
-            take_body(results->arena, page, result);
+            take_body(fetcher, results->arena, page, result);
         ingot_page_destroy(page);
     }
 }
@@ -149,7 +156,7 @@ static void load_bodies(struct igt_fetcher *fetcher, struct igt_results *results
         }
         for (size_t i = first; i < at; i++)
             if (lacks_body(&results->rows[i]))
-                take_body(results->arena, page, &results->rows[i]);
+                take_body(fetcher, results->arena, page, &results->rows[i]);
         ingot_page_destroy(page);
     }
 }
@@ -301,6 +308,7 @@ void igt_fetcher_stop(struct igt_fetcher *fetcher)
         igt_results_destroy(results);
     }
     igt_recent_destroy(fetcher->recent);
+    igt_buffer_fini(&fetcher->body);
     pthread_cond_destroy(&fetcher->work);
     pthread_mutex_destroy(&fetcher->lock);
     free(fetcher);
