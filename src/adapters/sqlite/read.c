@@ -247,8 +247,8 @@ enum ingot_status sqlite_events(void *handle, const struct ingot_toolkit *toolki
         return status;
     int have_added = 0;
     if (event_count)
-        status = have_added_jobs(store, &event_ids[0], &event_ids[event_count - 1], &have_added,
-                                 err);
+        status =
+            have_added_jobs(store, &event_ids[0], &event_ids[event_count - 1], &have_added, err);
     for (size_t i = 0; i < event_count && !status; i++) {
         struct ingot_event *event = &page->events[page->event_count];
         status = sqlite_read_event(store, &event_ids[i], detail, page, event, err);
