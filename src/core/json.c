@@ -352,10 +352,12 @@ static int compare_keys(const void *left, const void *right)
     return order ? order : (a->raw > b->raw) - (a->raw < b->raw);
 }
 
-/* Bytes of the checked string at. */
+/* Bytes of the checked string at; the quote that ends it is known to be there. */
 static size_t string_len(const char *at)
 {
-    const char *c = at + 1;
+    const char *c = at + 1, *quote = strchr(c, '"');
+    if (!memchr(c, '\\', (size_t)(quote - c)))
+        return (size_t)(quote - at) + 1;
     while (*c != '"')
         c += *c == '\\' ? 2 : 1;
     return (size_t)(c - at) + 1;

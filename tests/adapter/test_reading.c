@@ -490,6 +490,51 @@ static void many_events_at_once_are_those_that_come_one_by_one(void **state)
     }
 }
 
+#define APART 300u
+
+/* How many transitions the job of an event has. */
+static uint32_t chain_of(size_t event)
+{
+    return event % 11 == 0 ? 40 : (uint32_t)(event % 4);
+}
+
+static void
+the_newest_is_read_however_far_apart_events_are_and_however_long_their_chains(void **state)
+{
+    struct fixture *fixture = *state;
+    struct ingot_commit_transition *rows = calloc(APART * 40, sizeof *rows);
+    ingot_ksuid ids[APART], wanted[APART];
+    size_t count = 0;
+    assert_non_null(rows);
+    for (size_t i = 0; i < APART; i++) {
+        ids[i] = fixture_put_one(fixture, "crm");
+        for (uint32_t seq = 1; seq <= chain_of(i); seq++, count++) {
+            rows[count].row =
+                fixture_row(&ids[i], 0, seq, seq > 1 ? EXECUTING : ACKNOWLEDGED, EXECUTING, 1);
+            rows[count].hangs_on = seq > 1 ? count - 1 : INGOT_ALONE;
+        }
+    }
+    struct ingot_commit commit = {.transitions = rows, .transition_count = count};
+    assert_int_equal(ingot_store_commit(fixture->store, &fixture->toolkit, &commit, NULL),
+                     INGOT_OK);
+    free(rows);
+    for (size_t stride = 1; stride < APART; stride = stride * 2 + 1) {
+        struct ingot_page *page = NULL;
+        size_t asked = 0;
+        for (size_t i = stride / 2; i < APART; i += i % 5 ? stride : 1) /* some stand together */
+            wanted[asked++] = ids[i];
+        assert_int_equal(ingot_store_events(fixture->store, NULL, wanted, asked,
+                                            INGOT_DETAIL_ROUTING, &page, NULL),
+                         INGOT_OK);
+        assert_int_equal(page->event_count, asked);
+        for (size_t at = 0, i = stride / 2; at < asked; at++, i += i % 5 ? stride : 1) {
+            assert_memory_equal(&page->events[at].id, &ids[i], 20);
+            assert_int_equal(page->events[at].jobs[0].latest.seq, chain_of(i));
+        }
+        ingot_page_destroy(page);
+    }
+}
+
 static int stop_at_once(void *context, uint64_t done, uint64_t total)
 {
     (void)context, (void)done, (void)total;
@@ -694,6 +739,7 @@ int main(int argc, char **argv)
         TEST(what_is_sent_out_has_payloads_and_births_and_added_jobs_in_order),
         TEST(what_is_sent_out_of_a_retired_event_is_still_there),
         TEST(many_events_at_once_are_those_that_come_one_by_one),
+        TEST(the_newest_is_read_however_far_apart_events_are_and_however_long_their_chains),
         TEST(row_58_a_long_read_can_be_stopped),
         TEST(an_unknown_event_is_not_found),
         TEST(rows_5_and_62_the_history_of_a_job_begins_with_its_birth),

@@ -62,6 +62,13 @@ SELECT id, source, name, jobs, sent_at, received_at, ingested_at,
        CASE WHEN ?2 <> 2 THEN (SELECT created_at FROM retirements WHERE event_id = id) END
 FROM events WHERE id = ?1
 
+-- Likewise, from an id on.
+-- name: events_from
+SELECT id, source, name, jobs, sent_at, received_at, ingested_at,
+       CASE WHEN ?2 <> 1 THEN context END, CASE WHEN ?2 <> 1 THEN data END,
+       CASE WHEN ?2 <> 2 THEN (SELECT created_at FROM retirements WHERE event_id = id) END
+FROM events WHERE id >= ?1 ORDER BY id
+
 -- name: find
 SELECT id, source, name, jobs, sent_at, received_at, ingested_at, NULL, NULL, NULL
 FROM events
@@ -92,6 +99,10 @@ SELECT EXISTS (SELECT 1 FROM added_jobs WHERE event_id BETWEEN ?1 AND ?2)
 -- name: latest
 SELECT event_id, job, seq, attempt, state_before, state_after, owner, due_at, error, created_at
 FROM transitions WHERE event_id = ?1 AND job = ?2 ORDER BY seq DESC LIMIT 1
+
+-- name: transitions_from
+SELECT event_id, job, seq, attempt, state_before, state_after, owner, due_at, error, created_at
+FROM transitions WHERE event_id >= ?1 ORDER BY event_id, job, seq
 
 -- name: chain
 SELECT event_id, job, seq, attempt, state_before, state_after, owner, due_at, error, created_at

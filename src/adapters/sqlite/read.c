@@ -216,6 +216,124 @@ enum ingot_status sqlite_read_end(struct sqlite_store *store, enum ingot_status 
     return status;
 }
 
+/* ---- many events at a time ---------------------------------------------- */
+
+/* So many seeks at most without trying a step, after steps that were in vain. */
+#define DIRECT_MAX 64u
+
+/* Rows of a job that are passed on the way to its last, and some for the event. */
+#define ROWS_A_JOB 4u
+
+/*
+ * A statement whose rows ascend by the id in their first column, and that begins
+ * at ?1. What is wanted next is often the very next row, and a step costs a tenth
+ * of a search; where it is not, the steps are left out more and more.
+ */
+struct climb {
+    struct sqlite_store *store;
+    sqlite3_stmt *row;
+    int code;        /* of the last step; SQLITE_OK: there was none */
+    unsigned vain;   /* the steps in vain, one after the other, doubled each time */
+    unsigned direct; /* so many seeks are left until a step is tried again */
+};
+
+static void begin_climb(struct climb *climb, struct sqlite_store *store, enum statement which)
+{
+    *climb = (struct climb){.store = store, .row = store->statements[which], .code = SQLITE_OK};
+}
+
+/* The order of the row and an id; an id that is none of ours stands where its bytes do. */
+static int compare_row(const struct climb *climb, const ingot_ksuid *id)
+{
+    const void *bytes = sqlite3_column_blob(climb->row, 0);
+    const size_t len = (size_t)sqlite3_column_bytes(climb->row, 0);
+    const int order = bytes ? memcmp(bytes, id->bytes, len < 20 ? len : 20) : -1;
+    return order ? order : (len > 20) - (len < 20);
+}
+
+/* Goes to the first row of that id or behind it; SQLITE_ROW, SQLITE_DONE if there is none. */
+static int climb_to(struct climb *climb, const ingot_ksuid *id)
+{
+    if (climb->code == SQLITE_DONE)
+        return SQLITE_DONE;
+    if (climb->code == SQLITE_ROW && compare_row(climb, id) >= 0)
+        return SQLITE_ROW;
+    if (climb->code == SQLITE_ROW && climb->direct == 0) {
+        climb->code = sqlite3_step(climb->row);
+        if (climb->code != SQLITE_ROW)
+            return climb->code;
+        if (compare_row(climb, id) >= 0) {
+            climb->vain = 0;
+            return SQLITE_ROW;
+        }
+        climb->vain = climb->vain < DIRECT_MAX / 2 ? climb->vain * 2 + 1 : DIRECT_MAX;
+        climb->direct = climb->vain;
+    }
+    climb->direct -= climb->direct > 0;
+    sqlite3_reset(climb->row);
+    sqlite_bind_ksuid(climb->row, 1, id);
+    climb->code = sqlite3_step(climb->row);
+    return climb->code;
+}
+
+/* Whether the last step was no failure. */
+static enum ingot_status climb_status(const struct climb *climb, struct ingot_error *err)
+{
+    if (climb->code == SQLITE_ROW || climb->code == SQLITE_DONE)
+        return INGOT_OK;
+    return sqlite_failure(climb->store, err, "could not read");
+}
+
+/* The job of that number, or NULL. */
+static struct ingot_job *job_of(const struct ingot_event *event, uint32_t number)
+{
+    if (number < event->job_count && event->jobs[number].number == number)
+        return &event->jobs[number];
+    for (size_t i = 0; i < event->job_count; i++)
+        if (event->jobs[i].number == number)
+            return &event->jobs[i];
+    return NULL;
+}
+
+/* Takes the row of a transition, which the next one of its job will replace. */
+static enum ingot_status take_latest(struct climb *climb, const struct ingot_event *event,
+                                     enum ingot_detail detail, struct ingot_page *page,
+                                     struct ingot_error *err)
+{
+    struct ingot_transition transition;
+    if (!get_transition(climb->row, &transition))
+        return corrupt(climb->store, err, "a transition that cannot be read");
+    struct ingot_job *job = job_of(event, transition.job);
+    if (!job)
+        return INGOT_OK;
+    if (detail == INGOT_DETAIL_ALL && !copy_bytes(climb->row, 8, page, &transition.error))
+        return sqlite_no_memory(err);
+    transition.job_id = job->id;
+    job->latest = transition;
+    sqlite_saw_time(climb->store, transition.created_us);
+    return INGOT_OK;
+}
+
+/* Fills the newest transitions of all jobs of an event. */
+static enum ingot_status fill_all_latest(struct climb *climb, struct ingot_event *event,
+                                         enum ingot_detail detail, struct ingot_page *page,
+                                         struct ingot_error *err)
+{
+    enum ingot_status status = INGOT_OK;
+    size_t left = ROWS_A_JOB * (event->job_count + 1);
+    climb_to(climb, &event->id);
+    for (; left > 0 && !status; left--) {
+        if (climb->code != SQLITE_ROW || compare_row(climb, &event->id) != 0)
+            return climb_status(climb, err);
+        status = take_latest(climb, event, detail, page, err);
+        climb->code = sqlite3_step(climb->row);
+    }
+    /* Long chains are not gone through, but looked at from behind. */
+    for (size_t i = 0; i < event->job_count && !status; i++)
+        status = fill_latest(climb->store, &event->jobs[i], detail, page, err);
+    return status;
+}
+
 /* Whether any event from first to last has jobs that were added later: few do. */
 static enum ingot_status have_added_jobs(struct sqlite_store *store, const ingot_ksuid *first,
                                          const ingot_ksuid *last, int *ret_have,
@@ -233,36 +351,52 @@ static enum ingot_status have_added_jobs(struct sqlite_store *store, const ingot
     return status;
 }
 
+/* Reads one event if it is there, and counts it. */
+static enum ingot_status climb_event(struct climb *events, struct climb *transitions,
+                                     const ingot_ksuid *id, enum ingot_detail detail,
+                                     int have_added, struct ingot_page *page,
+                                     struct ingot_error *err)
+{
+    struct sqlite_store *store = events->store;
+    struct ingot_event *event = &page->events[page->event_count];
+    if (climb_to(events, id) != SQLITE_ROW)
+        return climb_status(events, err);
+    if (compare_row(events, id) != 0)
+        return INGOT_OK;
+    enum ingot_status status = get_event(store, events->row, detail, page, event, err);
+    if (!status && have_added)
+        status = sqlite_read_added_jobs(store, event, detail, page, err);
+    if (!status && detail != INGOT_DETAIL_DELIVERY)
+        status = fill_all_latest(transitions, event, detail, page, err);
+    page->event_count++;
+    page->job_count += event->job_count;
+    return status;
+}
+
 enum ingot_status sqlite_events(void *handle, const struct ingot_toolkit *toolkit,
                                 const ingot_ksuid *event_ids, size_t event_count,
                                 enum ingot_detail detail, struct ingot_page *page,
                                 struct ingot_error *err)
 {
     struct sqlite_store *store = handle;
+    struct climb events, transitions;
+    int have_added = 0;
     page->events = ingot_page_alloc(page, event_count * sizeof *page->events);
     if (!page->events)
         return sqlite_no_memory(err);
     enum ingot_status status = sqlite_read_begin(store, toolkit, err);
     if (status)
         return status;
-    int have_added = 0;
+    begin_climb(&events, store, S_EVENTS_FROM);
+    begin_climb(&transitions, store, S_TRANSITIONS_FROM);
+    sqlite3_bind_int(events.row, 2, (int)detail);
     if (event_count)
         status =
             have_added_jobs(store, &event_ids[0], &event_ids[event_count - 1], &have_added, err);
-    for (size_t i = 0; i < event_count && !status; i++) {
-        struct ingot_event *event = &page->events[page->event_count];
-        status = sqlite_read_event(store, &event_ids[i], detail, page, event, err);
-        if (status == INGOT_NOT_FOUND) {
-            status = INGOT_OK;
-            continue;
-        }
-        if (!status && have_added)
-            status = sqlite_read_added_jobs(store, event, detail, page, err);
-        for (size_t j = 0; j < event->job_count && detail != INGOT_DETAIL_DELIVERY && !status; j++)
-            status = fill_latest(store, &event->jobs[j], detail, page, err);
-        page->event_count++;
-        page->job_count += event->job_count;
-    }
+    for (size_t i = 0; i < event_count && !status; i++)
+        status = climb_event(&events, &transitions, &event_ids[i], detail, have_added, page, err);
+    sqlite3_reset(events.row);
+    sqlite3_reset(transitions.row);
     return sqlite_read_end(store, status);
 }
 
