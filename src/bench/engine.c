@@ -366,7 +366,8 @@ struct igt_producers {
     atomic_size_t next;
     atomic_int stopping;
     int64_t began_us;
-    pthread_mutex_t lock; /* guards the failure */
+    pthread_mutex_t lock;             /* guards what follows */
+    struct ingot_ksuid_generator ids; /* of all, as a gateway has one for all its clients */
     enum ingot_status status;
     struct ingot_error error;
     unsigned started;
@@ -407,9 +408,22 @@ static void keep_pace(struct igt_producers *producers, size_t number)
         igt_bench_sleep_us(200);
 }
 
-static enum ingot_status produce(struct igt_producers *producers, struct ingot_ksuid_generator *ids,
-                                 size_t first, size_t count, struct order *order,
-                                 struct ingot_error *err)
+/* Makes the events of a request, numbered from first on; 0 when memory ran out. */
+static int make_events(struct igt_producers *producers, size_t first, size_t count,
+                       struct igt_request *request)
+{
+    int made = 1;
+    pthread_mutex_lock(&producers->lock);
+    for (size_t i = 0; i < count && made; i++)
+        made = make_event(request->arena, &producers->ids, first + i,
+                          producers->production.data_bytes, &request->events[i]);
+    pthread_mutex_unlock(&producers->lock);
+    request->event_count = count;
+    return made;
+}
+
+static enum ingot_status produce(struct igt_producers *producers, size_t first, size_t count,
+                                 struct order *order, struct ingot_error *err)
 {
     const struct igt_production *production = &producers->production;
     struct igt_request *request = igt_request_create();
@@ -419,11 +433,8 @@ static enum ingot_status produce(struct igt_producers *producers, struct ingot_k
     }
     if (!request || !request->events || !request->verdicts)
         return no_memory(err);
-    for (size_t i = 0; i < count; i++)
-        if (!make_event(request->arena, ids, first + i, production->data_bytes,
-                        &request->events[i]))
-            return no_memory(err);
-    request->event_count = count;
+    if (!make_events(producers, first, count, request))
+        return no_memory(err);
     request->decided = on_decided;
     request->context = order;
     order->first = first;
@@ -446,11 +457,9 @@ static void *work(void *context)
 {
     struct igt_producers *producers = context;
     const struct igt_production *production = &producers->production;
-    struct ingot_ksuid_generator ids;
     struct ingot_error err;
     struct order order = {.ledger = production->ledger};
     enum ingot_status status = INGOT_OK;
-    ingot_ksuid_generator_init(&ids);
     sem_init(&order.decided, 0, 0);
     while (!status && !atomic_load(&producers->stopping)) {
         size_t first = atomic_fetch_add(&producers->next, production->batch);
@@ -459,7 +468,7 @@ static void *work(void *context)
         size_t count = production->count - first;
         count = count < production->batch ? count : production->batch;
         keep_pace(producers, first);
-        status = produce(producers, &ids, first, count, &order, &err);
+        status = produce(producers, first, count, &order, &err);
     }
     sem_destroy(&order.decided);
     if (status) {
@@ -482,6 +491,7 @@ enum ingot_status igt_producers_start(const struct igt_production *production,
     producers->production = *production;
     producers->began_us = igt_bench_now_us();
     pthread_mutex_init(&producers->lock, NULL);
+    ingot_ksuid_generator_init(&producers->ids);
     while (producers->started < production->threads &&
            pthread_create(&producers->threads[producers->started], NULL, work, producers) == 0)
         producers->started++;
