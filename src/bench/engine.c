@@ -435,6 +435,7 @@ static enum ingot_status produce(struct igt_producers *producers, size_t first, 
         return no_memory(err);
     if (!make_events(producers, first, count, request))
         return no_memory(err);
+    request->ids = IGT_IDS_MADE;
     request->decided = on_decided;
     request->context = order;
     order->first = first;

@@ -57,7 +57,8 @@ static enum ingot_status start(struct igt_front *front, struct ingot_error *err)
     if (!status)
         status = ingot_store_open(&options, &front->toolkit, &front->store, err);
     if (!status)
-        status = igt_journal_start(front->store, &front->toolkit, &callbacks, &front->journal, err);
+        status = igt_journal_start(front->store, &front->toolkit, &callbacks, NULL, &front->journal,
+                                   err);
     return status ? status
                   : igt_gateway_start("127.0.0.1", 0, &front->routes, front->journal,
                                       &front->toolkit, &front->gateway, err);

@@ -126,8 +126,11 @@ static enum ingot_status start_threads(struct igt_daemon *daemon, struct ingot_e
                           daemon->toolkit, &delivery, &daemon->fetcher, err);
     const struct igt_journal_callbacks fetcher = {igt_fetcher_take_stored, igt_fetcher_take_results,
                                                   igt_fetcher_take_failure, daemon->fetcher};
+    const struct igt_claimer claimer = {igt_delivery_claim, igt_delivery_unclaim, daemon->loop,
+                                        daemon->owner};
     if (!status)
-        status = igt_journal_start(daemon->store, daemon->toolkit, &fetcher, &daemon->journal, err);
+        status = igt_journal_start(daemon->store, daemon->toolkit, &fetcher, &claimer,
+                                   &daemon->journal, err);
     if (!status)
         status = igt_keeper_start(reader, writer,
                                   daemon->role == IGT_ROLE_GATEWAY ? IGT_SWEEPS_OFF : IGT_SWEEPS_ON,

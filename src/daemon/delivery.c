@@ -73,6 +73,7 @@ struct igt_delivery_loop {
     pthread_mutex_t lock; /* guards the inbox, and what is shown outside */
     struct igt_results *inbox, **last_result;
     struct igt_news *news, **last_news;
+    uint32_t *grants;         /* first claims that the journal may make, of each destination */
     struct igt_positions own; /* commits whose jobs the journal hands over */
     uint64_t stored;          /* how many there were */
     struct igt_scheduler_numbers shown;
@@ -236,19 +237,36 @@ static void sight(struct igt_delivery_loop *loop, const struct ingot_job *job, i
     loop->followed_bytes += FOLLOWED_JOB_BYTES;
 }
 
+/* The same of a job whose first claim is among the rows of the commit. */
+static void sight_claimed(struct igt_delivery_loop *loop, const struct ingot_job *job, size_t plan)
+{
+    if (igt_scheduler_sight_claimed(loop->scheduler, job, plan) == IGT_SIGHT_FULL)
+        abort();
+    loop->followed_bytes += FOLLOWED_JOB_BYTES;
+}
+
 static void sight_request(struct igt_delivery_loop *loop, const struct igt_request *request,
                           int64_t now_us)
 {
+    const struct igt_first_claim *claim = request->claims;
+    const struct igt_first_claim *end = claim + request->claim_count;
     for (size_t i = 0; i < request->event_count; i++) {
         const struct ingot_event *event = &request->events[i];
-        for (size_t j = 0; request->verdicts[i] == INGOT_STORED && j < event->job_count; j++) {
+        for (size_t j = 0; j < event->job_count; j++) {
+            const int claimed = claim < end && claim->event == i && claim->job == j;
             struct ingot_job job = event->jobs[j];
             job.event_id = event->id;
             job.number = (uint32_t)j;
             job.created_us = event->received_us;
             job.latest = (struct ingot_transition){.state_after = INGOT_STATE_ACKNOWLEDGED,
                                                    .due_us = INGOT_NO_TIME};
-            sight(loop, &job, now_us);
+            if (request->verdicts[i] == INGOT_STORED && claimed)
+                sight_claimed(loop, &job, claim->plan);
+            else if (request->verdicts[i] == INGOT_STORED)
+                sight(loop, &job, now_us);
+            else if (claimed)
+                igt_scheduler_take_back(loop->scheduler, claim->plan, 1);
+            claim += claimed;
         }
     }
 }
@@ -523,6 +541,69 @@ size_t igt_delivery_known(void *context, uint64_t *positions, size_t max)
     return count;
 }
 
+/* ---- first claims, for the journal -------------------------------------- */
+
+/* The place of a job's destination, or the number of destinations if it is none of ours. */
+static size_t plan_of(const struct igt_config *config, const struct ingot_job *job)
+{
+    const struct igt_config_destination *destination = find_destination(config, job->destination);
+    return destination ? (size_t)(destination - config->destinations) : config->destination_count;
+}
+
+void igt_delivery_claim(void *context, struct igt_request *request)
+{
+    struct igt_delivery_loop *loop = context;
+    size_t jobs = 0;
+    for (size_t i = 0; i < request->event_count; i++)
+        jobs += request->events[i].job_count;
+    request->claims = igt_arena_array(request->arena, jobs, sizeof *request->claims);
+    if (!request->claims)
+        return;
+    pthread_mutex_lock(&loop->lock);
+    for (size_t i = 0; i < request->event_count; i++)
+        for (size_t j = 0; j < request->events[i].job_count; j++) {
+            const size_t plan = plan_of(loop->config, &request->events[i].jobs[j]);
+            if (plan == loop->config->destination_count || !loop->grants[plan] ||
+                request->events[i].jobs[j].due_us != INGOT_NO_TIME)
+                continue;
+            loop->grants[plan]--;
+            request->claims[request->claim_count++] = (struct igt_first_claim){i, j, plan};
+        }
+    pthread_mutex_unlock(&loop->lock);
+}
+
+void igt_delivery_unclaim(void *context, struct igt_request *request)
+{
+    struct igt_delivery_loop *loop = context;
+    pthread_mutex_lock(&loop->lock);
+    for (size_t i = 0; i < request->claim_count; i++)
+        loop->grants[request->claims[i].plan]++;
+    pthread_mutex_unlock(&loop->lock);
+    request->claim_count = 0;
+    uv_async_send(&loop->arrival); /* an end may wait for them */
+}
+
+/* Takes back what was granted where others go first now. */
+static void take_grants_back(struct igt_delivery_loop *loop, int64_t now_us)
+{
+    pthread_mutex_lock(&loop->lock);
+    for (size_t i = 0; i < loop->config->destination_count; i++)
+        if (loop->grants[i] && igt_scheduler_wants_back(loop->scheduler, i, now_us)) {
+            igt_scheduler_take_back(loop->scheduler, i, loop->grants[i]);
+            loop->grants[i] = 0;
+        }
+    pthread_mutex_unlock(&loop->lock);
+}
+
+/* Grants the room that the plan has left. */
+static void grant_room(struct igt_delivery_loop *loop, int64_t now_us)
+{
+    pthread_mutex_lock(&loop->lock);
+    for (size_t i = 0; i < loop->config->destination_count; i++)
+        loop->grants[i] += igt_scheduler_grant(loop->scheduler, i, now_us);
+    pthread_mutex_unlock(&loop->lock);
+}
+
 void igt_delivery_describe(struct igt_delivery_loop *loop, struct igt_buffer *about)
 {
     struct igt_scheduler_numbers numbers = igt_delivery_numbers(loop);
@@ -637,7 +718,9 @@ static void on_turn(uv_prepare_t *handle)
     struct igt_batch *batch = batch_of(loop);
     see_to_checkpoint(loop, now_us);
     int64_t show_us = show_numbers(loop, now_us);
+    take_grants_back(loop, now_us);
     int64_t wake_us = igt_scheduler_plan(loop->scheduler, now_us, &batch->rows);
+    grant_room(loop, now_us);
     wake_us = show_us < wake_us ? show_us : wake_us;
     if (batch->rows.failed)
         abort();
@@ -731,7 +814,8 @@ static int make_plans(struct igt_delivery_loop *loop)
     const struct igt_config *config = loop->config;
     struct igt_arena *arena = config->arena;
     loop->plans = igt_arena_array(arena, config->destination_count + 1, sizeof *loop->plans);
-    if (!loop->plans)
+    loop->grants = igt_arena_array(arena, config->destination_count + 1, sizeof *loop->grants);
+    if (!loop->plans || !loop->grants)
         return 0;
     for (size_t i = 0; i < config->destination_count; i++) {
         const struct igt_config_destination *from = &config->destinations[i];

@@ -34,6 +34,10 @@ void igt_delivery_take_failure(void *loop, const struct ingot_error *error);
 void igt_delivery_take_news(void *loop, struct igt_news *news);
 size_t igt_delivery_known(void *loop, uint64_t *positions, size_t max);
 
+/* Of an igt_claimer: who decides about first claims, by what the scheduler has granted. */
+void igt_delivery_claim(void *loop, struct igt_request *request);
+void igt_delivery_unclaim(void *loop, struct igt_request *request);
+
 /* Writes members of a JSON object that say what the loop does: ,"live":…,"running":…. Any thread. */
 void igt_delivery_describe(struct igt_delivery_loop *loop, struct igt_buffer *about);
 

@@ -249,6 +249,8 @@ static enum ingot_status add_event(struct exchange *exchange, const struct igt_j
         ingot_ksuid_generator_init(&gateway->ids);
     if (ingot_ksuid_is_none(&event->id))
         ingot_ksuid_generate(&gateway->ids, gateway->toolkit, &event->id);
+    else
+        request->ids = IGT_IDS_GIVEN;
     event->received_us = now_us;
     status = ingot_event_validate(event, gateway->toolkit, path, err);
     if (!status)
@@ -313,6 +315,7 @@ static enum ingot_status read_events(struct exchange *exchange, struct ingot_err
         status = igt_json_parse(body, &value, err);
     if (status)
         return status;
+    request->ids = IGT_IDS_MADE; /* until an event brings its own */
     size_t room = count_events(exchange->form, &value, body);
     request->events = igt_arena_array(request->arena, room, sizeof *request->events);
     request->verdicts = igt_arena_array(request->arena, room, sizeof *request->verdicts);

@@ -24,6 +24,7 @@ struct igt_journal {
     struct ingot_store *store;
     const struct ingot_toolkit *toolkit;
     struct igt_journal_callbacks callbacks;
+    struct igt_claimer claimer; /* zero: there is none */
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t work;
@@ -40,7 +41,6 @@ struct share {
     struct igt_request *requests;
     size_t request_count, event_count;
     struct igt_batch *batches;
-    size_t row_count;
 };
 
 /* ---- requests, batches, results ----------------------------------------- */
@@ -115,11 +115,13 @@ static void decide(struct igt_request *request)
 }
 
 /* Tells every request of a share that nothing of it was stored. */
-static void reject_requests(struct share *share, enum ingot_status status,
-                            const struct ingot_error *err)
+static void reject_requests(struct igt_journal *journal, struct share *share,
+                            enum ingot_status status, const struct ingot_error *err)
 {
     for (struct igt_request *request = share->requests, *next; request; request = next) {
         next = request->next;
+        if (request->claim_count)
+            journal->claimer.unclaim(journal->claimer.context, request);
         request->status = status;
         request->error = *err;
         decide(request);
@@ -135,18 +137,48 @@ static void destroy_batches(struct share *share)
         igt_batch_destroy(batch);
     }
     share->batches = NULL;
-    share->row_count = 0;
 }
 
 /* ---- one commit --------------------------------------------------------- */
 
+/* The transitions of a share: rows of batches, and first claims. */
+static size_t count_rows(const struct share *share)
+{
+    size_t count = 0;
+    for (const struct igt_batch *batch = share->batches; batch; batch = batch->next)
+        count += batch->rows.count;
+    for (const struct igt_request *request = share->requests; request; request = request->next)
+        count += request->claim_count;
+    return count;
+}
+
+/* Adds the first claims of a request to the commit with its events. */
+static void add_claims(const struct igt_request *request, const ingot_ksuid *owner,
+                       struct ingot_commit *commit)
+{
+    for (size_t i = 0; i < request->claim_count; i++)
+        commit->transitions[commit->transition_count++] = (struct ingot_commit_transition){
+            .row = {.event_id = request->events[request->claims[i].event].id,
+                    .job = (uint32_t)request->claims[i].job,
+                    .seq = 1,
+                    .attempt = 1,
+                    .state_before = INGOT_STATE_ACKNOWLEDGED,
+                    .state_after = INGOT_STATE_EXECUTING,
+                    .owner = *owner,
+                    .due_us = INGOT_NO_TIME},
+            .hangs_on = INGOT_ALONE,
+            .notice = INGOT_NOTICE_NONE,
+        };
+}
+
 /* Makes the commit of a share; its arrays stand in the arena. 0 when memory ran out. */
-static int compose(const struct share *share, enum ingot_commit_sending sending,
-                   struct igt_arena *arena, struct ingot_commit *ret_commit)
+static int compose(const struct igt_journal *journal, const struct share *share,
+                   enum ingot_commit_sending sending, struct igt_arena *arena,
+                   struct ingot_commit *ret_commit)
 {
     struct ingot_commit commit = {.rule = INGOT_COMMIT_EACH, .sending = sending};
     commit.events = igt_arena_array(arena, share->event_count + 1, sizeof *commit.events);
-    commit.transitions = igt_arena_array(arena, share->row_count + 1, sizeof *commit.transitions);
+    commit.transitions = igt_arena_array(arena, count_rows(share) + 1, sizeof *commit.transitions);
     if (!commit.events || !commit.transitions)
         return 0;
     for (struct igt_request *request = share->requests; request; request = request->next)
@@ -162,13 +194,15 @@ static int compose(const struct share *share, enum ingot_commit_sending sending,
                 row->hangs_on += base;
         }
     }
+    for (const struct igt_request *request = share->requests; request; request = request->next)
+        add_claims(request, &journal->claimer.owner, &commit);
     *ret_commit = commit;
     return 1;
 }
 
 /* Tells requests their verdicts, and hands those that stored something on to be sighted. */
-static void settle_requests(struct share *share, const struct ingot_commit *commit,
-                            struct igt_results *results)
+static void settle_requests(struct igt_journal *journal, struct share *share,
+                            const struct ingot_commit *commit, struct igt_results *results)
 {
     size_t at = 0;
     for (struct igt_request *request = share->requests, *next; request; request = next) {
@@ -182,6 +216,8 @@ static void settle_requests(struct share *share, const struct ingot_commit *comm
         if (stored) {
             igt_request_retain(request);
             results->requests[results->request_count++] = request;
+        } else if (request->claim_count) {
+            journal->claimer.unclaim(journal->claimer.context, request);
         }
         decide(request);
     }
@@ -227,7 +263,7 @@ static struct igt_results *create_results(const struct share *share)
     }
     results->arena = arena;
     results->requests = igt_arena_array(arena, share->request_count + 1, sizeof *results->requests);
-    results->rows = igt_arena_array(arena, share->row_count + 1, sizeof *results->rows);
+    results->rows = igt_arena_array(arena, count_rows(share) + 1, sizeof *results->rows);
     results->reads = igt_arena_array(arena, reads + 1, sizeof *results->reads);
     if (!results->requests || !results->rows || !results->reads) {
         igt_arena_destroy(arena);
@@ -263,7 +299,8 @@ static enum ingot_status launch(struct igt_journal *journal, struct flight *flig
 {
     struct ingot_commit *commit = &flight->commit;
     flight->results = create_results(&flight->share);
-    if (!flight->results || !compose(&flight->share, sending, flight->results->arena, commit)) {
+    if (!flight->results ||
+        !compose(journal, &flight->share, sending, flight->results->arena, commit)) {
         igt_results_destroy(flight->results);
         return ingot_error_set(err, INGOT_NOMEM, "journal: memory ran out");
     }
@@ -314,7 +351,7 @@ static void settle(struct igt_journal *journal, struct flight *flight)
     results->position = flight->commit.position;
     results->sending = flight->commit.sending;
     count_commit(journal, &flight->commit);
-    settle_requests(&flight->share, &flight->commit, results);
+    settle_requests(journal, &flight->share, &flight->commit, results);
     if (is_news(&flight->commit))
         ingot_store_wake(journal->store);
     settle_rows(&flight->share, &flight->commit, results);
@@ -369,7 +406,7 @@ static void turn_away(struct igt_journal *journal, const struct ingot_error *err
     journal->last_request = &journal->requests;
     journal->waiting_bytes = 0;
     pthread_mutex_unlock(&journal->lock);
-    reject_requests(&others, INGOT_RETRY, err);
+    reject_requests(journal, &others, INGOT_RETRY, err);
 }
 
 /*
@@ -456,7 +493,7 @@ static enum ingot_status commit_apart(struct igt_journal *journal, struct share 
             .requests = request, .request_count = 1, .event_count = request->event_count};
         enum ingot_status outcome = commit_share(journal, &alone, err);
         if (outcome)
-            reject_requests(&alone, outcome, err);
+            reject_requests(journal, &alone, outcome, err);
         if (is_fatal(outcome))
             status = outcome;
     }
@@ -473,6 +510,7 @@ static void take_share(struct igt_journal *journal, struct share *share)
 {
     struct igt_request **last_request = &share->requests;
     struct igt_batch **last_batch = &share->batches;
+    size_t row_count = 0;
     memset(share, 0, sizeof *share);
     while (journal->requests &&
            (!share->request_count ||
@@ -488,15 +526,14 @@ static void take_share(struct igt_journal *journal, struct share *share)
     }
     if (!journal->requests)
         journal->last_request = &journal->requests;
-    while (journal->batches &&
-           (!share->batches ||
-            share->row_count + journal->batches->rows.count <= IGT_COMMIT_TRANSITIONS_MAX)) {
+    while (journal->batches && (!share->batches || row_count + journal->batches->rows.count <=
+                                                       IGT_COMMIT_TRANSITIONS_MAX)) {
         struct igt_batch *batch = journal->batches;
         journal->batches = batch->next;
         batch->next = NULL;
         *last_batch = batch;
         last_batch = &batch->next;
-        share->row_count += batch->rows.count;
+        row_count += batch->rows.count;
     }
     if (!journal->batches)
         journal->last_batch = &journal->batches;
@@ -526,7 +563,7 @@ static void fail(struct igt_journal *journal, const struct ingot_error *err)
     do {
         take_share(journal, &share);
         pthread_mutex_unlock(&journal->lock);
-        reject_requests(&share, err->status, err);
+        reject_requests(journal, &share, err->status, err);
         destroy_batches(&share);
         pthread_mutex_lock(&journal->lock);
     } while (journal->requests || journal->batches);
@@ -546,6 +583,10 @@ static int take_next(struct igt_journal *journal, enum waiting waiting, struct s
     if (taken)
         take_share(journal, share);
     pthread_mutex_unlock(&journal->lock);
+    if (taken && journal->claimer.claim)
+        for (struct igt_request *request = share->requests; request; request = request->next)
+            if (request->ids == IGT_IDS_MADE)
+                journal->claimer.claim(journal->claimer.context, request);
     return taken;
 }
 
@@ -555,7 +596,7 @@ static void back_off(struct igt_journal *journal, struct share *share,
 {
     if (journal->retry_ms == 0)
         igt_log(journal->toolkit, INGOT_WARN, "event=commit_failed error=\"%s\"", err->message);
-    reject_requests(share, INGOT_RETRY, err);
+    reject_requests(journal, share, INGOT_RETRY, err);
     pthread_mutex_lock(&journal->lock);
     put_back(journal, share);
     doze(journal); /* a new request is tried at once: it deserves an answer */
@@ -578,7 +619,7 @@ static int recover(struct igt_journal *journal, struct share *share, enum ingot_
         back_off(journal, share, err);
         return 1;
     }
-    reject_requests(share, status, err);
+    reject_requests(journal, share, status, err);
     destroy_batches(share);
     fail(journal, err);
     return 0;
@@ -622,6 +663,7 @@ static void *run(void *context)
 
 enum ingot_status igt_journal_start(struct ingot_store *store, const struct ingot_toolkit *toolkit,
                                     const struct igt_journal_callbacks *callbacks,
+                                    const struct igt_claimer *claimer,
                                     struct igt_journal **ret_journal, struct ingot_error *err)
 {
     pthread_condattr_t attributes;
@@ -631,6 +673,8 @@ enum ingot_status igt_journal_start(struct ingot_store *store, const struct ingo
     journal->store = store;
     journal->toolkit = toolkit;
     journal->callbacks = *callbacks;
+    if (claimer)
+        journal->claimer = *claimer;
     journal->last_request = &journal->requests;
     journal->last_batch = &journal->batches;
     pthread_mutex_init(&journal->lock, NULL);

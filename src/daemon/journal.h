@@ -12,12 +12,22 @@
 
 #include <stdatomic.h>
 
+/* A job of a request whose first claim goes into the same commit as its event. */
+struct igt_first_claim {
+    size_t event, job; /* their places */
+    size_t plan;       /* its destination's */
+};
+
 /* The events of one request. Held by whoever is about to use it: retain and release. */
 struct igt_request {
     struct igt_arena *arena; /* holds the events and the request itself */
     struct igt_buffer body;  /* the text that payloads point into */
     struct ingot_event *events;
     size_t event_count;
+    /* Only jobs of events whose ids this process has made may be claimed with them (PROTOCOL 2.3). */
+    enum { IGT_IDS_GIVEN, IGT_IDS_MADE } ids;
+    struct igt_first_claim *claims; /* ascending by event and job; in the arena */
+    size_t claim_count;
     enum ingot_verdict *verdicts; /* one for each event, when status is INGOT_OK */
     enum ingot_status status;     /* INGOT_OK once the events are durable */
     struct ingot_error error;
@@ -89,11 +99,22 @@ struct igt_journal_callbacks {
     void *context;
 };
 
+/* Who decides about first claims (DESIGN 4), on the journal's thread. */
+struct igt_claimer {
+    /* Called once, before the first commit with the request: sets its claims. */
+    void (*claim)(void *context, struct igt_request *request);
+    /* Nothing of the request was stored, and so none of its claims. */
+    void (*unclaim)(void *context, struct igt_request *request);
+    void *context;
+    ingot_ksuid owner;
+};
+
 struct igt_journal;
 
-/* Starts the thread. The store must stay open until stop has returned. */
+/* Starts the thread. The store must stay open until stop has returned. claimer: NULL for no first claims. */
 enum ingot_status igt_journal_start(struct ingot_store *store, const struct ingot_toolkit *toolkit,
                                     const struct igt_journal_callbacks *callbacks,
+                                    const struct igt_claimer *claimer,
                                     struct igt_journal **ret_journal, struct ingot_error *err);
 
 /*

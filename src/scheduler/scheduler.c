@@ -46,7 +46,8 @@ struct destination {
     struct ingot_bytes name;     /* the plan's, or our own copy */
     uint32_t lane;
     struct igt_heap waiting;
-    uint32_t busy;         /* claims and attempts under way, foreign ones included */
+    uint32_t busy;         /* claims, attempts and grants under way, foreign ones included */
+    uint32_t granted;      /* of them, first claims that somebody else may make */
     int64_t held_until_us; /* it asked us to stay away until then */
 };
 
@@ -68,6 +69,7 @@ struct igt_scheduler {
     struct igt_heap looks; /* foreign jobs by the instant to read them again */
     uint8_t sweep;         /* the number of the present or last sweep */
     size_t in_flight;      /* rows and reads on their way */
+    size_t granted;        /* of all destinations */
     int stopped;
     struct igt_scheduler_numbers numbers;
 };
@@ -425,38 +427,115 @@ static int place(struct igt_scheduler *scheduler, uint32_t index, const struct i
     return wait_until(scheduler, index, due_of(scheduler, &scheduler->jobs[index], job, now_us));
 }
 
+/* Makes a record of a job that is not in memory, in no phase yet; IGT_MAP_NONE: memory ran out. */
+static uint32_t enter(struct igt_scheduler *scheduler, const struct ingot_job *job,
+                      uint32_t destination, uint16_t policy)
+{
+    struct igt_fold fold;
+    uint32_t index = take_record(scheduler);
+    if (index == IGT_MAP_NONE)
+        return IGT_MAP_NONE;
+    struct live *live = &scheduler->jobs[index];
+    memset(live, 0, sizeof *live);
+    live->key = (struct igt_map_key){job->event_id, job->number};
+    live->destination = destination;
+    live->policy = policy;
+    live->seen = scheduler->sweep;
+    igt_fold_from_latest(&fold, &job->latest);
+    take_fold(live, &fold);
+    if (!igt_map_put(&scheduler->map, index)) {
+        give_record(scheduler, index);
+        return IGT_MAP_NONE;
+    }
+    scheduler->numbers.live++;
+    scheduler->numbers.nobodys += !scheduler->destinations[destination].plan;
+    return index;
+}
+
 enum igt_sight igt_scheduler_sight(struct igt_scheduler *scheduler, const struct ingot_job *job,
                                    int64_t now_us)
 {
     const struct igt_map_key key = {job->event_id, job->number};
-    struct igt_fold fold;
     if (igt_state_is_terminal(job->latest.state_after) ||
         igt_map_get(&scheduler->map, &key) != IGT_MAP_NONE)
         return IGT_SIGHT_KNOWN;
     if (!igt_lanes_has(&scheduler->lanes, ingot_lane_of(job->destination)))
         return IGT_SIGHT_ELSEWHERE;
     uint32_t destination = find_destination(scheduler, job->destination);
-    uint32_t index = destination == IGT_MAP_NONE ? IGT_MAP_NONE : take_record(scheduler);
+    if (destination == IGT_MAP_NONE)
+        return IGT_SIGHT_FULL;
+    uint32_t index = enter(scheduler, job, destination,
+                           find_policy(scheduler->destinations[destination].plan, job->event));
     if (index == IGT_MAP_NONE)
         return IGT_SIGHT_FULL;
-    struct live *live = &scheduler->jobs[index];
-    memset(live, 0, sizeof *live);
-    live->key = key;
-    live->destination = destination;
-    live->policy = find_policy(scheduler->destinations[destination].plan, job->event);
-    live->seen = scheduler->sweep;
-    igt_fold_from_latest(&fold, &job->latest);
-    take_fold(live, &fold);
-    if (!igt_map_put(&scheduler->map, index)) {
-        give_record(scheduler, index);
-        return IGT_SIGHT_FULL;
-    }
-    scheduler->numbers.live++;
-    scheduler->numbers.nobodys += !scheduler->destinations[destination].plan;
     if (!place(scheduler, index, job, now_us)) {
         forget(scheduler, index);
         return IGT_SIGHT_FULL;
     }
+    return IGT_SIGHT_TAKEN;
+}
+
+/* ---- first claims ------------------------------------------------------- */
+
+/* Whether all first attempts of a destination are made at once, whatever the event. */
+static int is_at_once(const struct igt_plan *plan)
+{
+    for (size_t i = 0; i <= plan->event_count; i++)
+        if (plan->policies[i].first != IGT_FIRST_AT_ONCE)
+            return 0;
+    return 1;
+}
+
+int igt_scheduler_wants_back(const struct igt_scheduler *scheduler, size_t plan, int64_t now_us)
+{
+    const struct destination *destination = &scheduler->destinations[plan];
+    const struct igt_heap *waiting = &destination->waiting;
+    return scheduler->stopped || !igt_lanes_has(&scheduler->lanes, destination->lane) ||
+           destination->held_until_us > now_us ||
+           (waiting->count && waiting->entries[0].time_us <= now_us);
+}
+
+uint32_t igt_scheduler_grant(struct igt_scheduler *scheduler, size_t plan, int64_t now_us)
+{
+    struct destination *destination = &scheduler->destinations[plan];
+    if (igt_scheduler_wants_back(scheduler, plan, now_us) || !is_at_once(destination->plan) ||
+        destination->busy >= destination->plan->concurrency)
+        return 0;
+    uint32_t count = destination->plan->concurrency - destination->busy;
+    destination->busy += count;
+    destination->granted += count;
+    scheduler->granted += count;
+    return count;
+}
+
+void igt_scheduler_take_back(struct igt_scheduler *scheduler, size_t plan, uint32_t count)
+{
+    struct destination *destination = &scheduler->destinations[plan];
+    destination->busy -= count;
+    destination->granted -= count;
+    scheduler->granted -= count;
+}
+
+enum igt_sight igt_scheduler_sight_claimed(struct igt_scheduler *scheduler,
+                                           const struct ingot_job *job, size_t plan)
+{
+    const struct igt_map_key key = {job->event_id, job->number};
+    const struct igt_plan *its = scheduler->destinations[plan].plan;
+    uint32_t index = igt_map_get(&scheduler->map, &key);
+    igt_scheduler_take_back(scheduler, plan, 1);
+    scheduler->in_flight++;
+    scheduler->numbers.claims++;
+    if (index == IGT_MAP_NONE) {
+        index = enter(scheduler, job, (uint32_t)plan, find_policy(its, job->event));
+        if (index == IGT_MAP_NONE)
+            return IGT_SIGHT_FULL;
+    } else if (scheduler->jobs[index].phase == WAITING) {
+        take_out(scheduler, &scheduler->jobs[index]);
+    } else {
+        return IGT_SIGHT_KNOWN; /* somebody has begun with it: the chain decides */
+    }
+    scheduler->jobs[index].phase = CLAIMING;
+    scheduler->destinations[plan].busy++;
     return IGT_SIGHT_TAKEN;
 }
 
@@ -648,7 +727,8 @@ static int64_t plan_destination(struct igt_scheduler *scheduler, uint32_t index,
                               destination->held_until_us <= now_us && reserve(rows, 1);
          claims++)
         claim(scheduler, waiting->entries[0].index, rows);
-    if (waiting->count == 0 || destination->busy >= room)
+    /* What is granted is taken back as soon as something is due. */
+    if (waiting->count == 0 || destination->busy - destination->granted >= room)
         return INT64_MAX;
     return waiting->entries[0].time_us < destination->held_until_us ? destination->held_until_us
                                                                     : waiting->entries[0].time_us;
@@ -832,7 +912,7 @@ void igt_scheduler_stop(struct igt_scheduler *scheduler)
 
 int igt_scheduler_is_idle(const struct igt_scheduler *scheduler)
 {
-    return scheduler->in_flight == 0 && scheduler->numbers.running == 0;
+    return scheduler->in_flight == 0 && scheduler->granted == 0 && scheduler->numbers.running == 0;
 }
 
 struct igt_scheduler_numbers igt_scheduler_numbers(const struct igt_scheduler *scheduler)

@@ -155,6 +155,32 @@ size_t igt_scheduler_list(const struct igt_scheduler *scheduler, const struct in
  */
 int64_t igt_scheduler_plan(struct igt_scheduler *scheduler, int64_t now_us, struct igt_rows *rows);
 
+/*
+ * First claims (DESIGN 4): the first attempt of a job may be claimed in the very
+ * commit that stores its event, by whoever makes that commit, if the scheduler has
+ * granted it before. A grant takes up room until the claim has been sighted or the
+ * grant is taken back.
+ *
+ * Grants first claims of the destination at that place in the plans, as many as it
+ * has room for; none where a first attempt is not made at once, or others go before
+ * it, or it is to be left alone. Returns how many more there are now.
+ */
+uint32_t igt_scheduler_grant(struct igt_scheduler *scheduler, size_t plan, int64_t now_us);
+
+/* Whether what is granted of a destination and not used yet is to be taken back. */
+int igt_scheduler_wants_back(const struct igt_scheduler *scheduler, size_t plan, int64_t now_us);
+
+/* Takes back grants that nobody will use. */
+void igt_scheduler_take_back(struct igt_scheduler *scheduler, size_t plan, uint32_t count);
+
+/*
+ * Learns of a job and that its first claim is on the way, on a grant for the
+ * destination at that place in the plans; the verdict of the claim comes as of any
+ * row. The lane may be lost meanwhile: what is claimed is finished.
+ */
+enum igt_sight igt_scheduler_sight_claimed(struct igt_scheduler *scheduler,
+                                           const struct ingot_job *job, size_t plan);
+
 /* How long the longest due job of a configured destination has been waiting; 0: none is due. */
 int64_t igt_scheduler_lag(const struct igt_scheduler *scheduler, int64_t now_us);
 
@@ -179,7 +205,7 @@ void igt_scheduler_mend(struct igt_scheduler *scheduler, const struct igt_map_ke
 /* Claims nothing any more; a claim that is stored from now on is given back. */
 void igt_scheduler_stop(struct igt_scheduler *scheduler);
 
-/* Whether no row and no attempt is under way. */
+/* Whether no row, no grant and no attempt is under way. */
 int igt_scheduler_is_idle(const struct igt_scheduler *scheduler);
 
 struct igt_scheduler_numbers igt_scheduler_numbers(const struct igt_scheduler *scheduler);

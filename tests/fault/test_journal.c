@@ -162,6 +162,8 @@ struct bench {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     unsigned made, decided, stored, rows, failed;
+    unsigned claimed, unclaimed;   /* requests, by the claimer */
+    ingot_ksuid owner;             /* of first claims */
     struct igt_request *order[64]; /* of the decisions */
 };
 
@@ -230,6 +232,24 @@ static void on_decided(struct igt_request *request, void *context)
     note(bench, &bench->decided, 1);
 }
 
+/* Grants first claims to all that may have them. */
+static void on_claim(void *context, struct igt_request *request)
+{
+    struct bench *bench = context;
+    request->claims = igt_arena_alloc(request->arena, sizeof *request->claims);
+    assert_non_null(request->claims);
+    request->claim_count = 1;
+    note(bench, &bench->claimed, 1);
+}
+
+static void on_unclaim(void *context, struct igt_request *request)
+{
+    struct bench *bench = context;
+    assert_int_equal(request->claim_count, 1);
+    request->claim_count = 0;
+    note(bench, &bench->unclaimed, 1);
+}
+
 enum halves { IN_ONE, IN_HALVES };
 
 static int open_bench_that_commits(void **state, enum halves halves)
@@ -256,8 +276,11 @@ static int open_bench_that_commits(void **state, enum halves halves)
     pthread_cond_init(&bench->changed, NULL);
     ingot_ksuid_generator_init(&bench->ids);
     assert_int_equal(ingot_store_open(&options, NULL, &bench->store, NULL), INGOT_OK);
-    assert_int_equal(igt_journal_start(bench->store, NULL, &callbacks, &bench->journal, NULL),
-                     INGOT_OK);
+    ingot_ksuid_generate(&bench->ids, NULL, &bench->owner);
+    const struct igt_claimer claimer = {on_claim, on_unclaim, bench, bench->owner};
+    assert_int_equal(
+        igt_journal_start(bench->store, NULL, &callbacks, &claimer, &bench->journal, NULL),
+        INGOT_OK);
     *state = bench;
     return 0;
 }
@@ -328,6 +351,25 @@ static struct igt_batch *make_claim(struct bench *bench, const ingot_ksuid *even
     };
     ingot_ksuid_generate(&bench->ids, NULL, &batch->rows.rows[0].row.owner);
     return batch;
+}
+
+/* The same for a job that may be claimed in the commit of its event. */
+static struct igt_request *make_claimable(struct bench *bench, const char *name)
+{
+    struct igt_request *request = make_request(bench, name);
+    request->ids = IGT_IDS_MADE;
+    return request;
+}
+
+/* The newest transition of a request's job, as it is in the store. */
+static struct ingot_transition latest(struct bench *bench, const struct igt_request *request)
+{
+    struct ingot_page *page = NULL;
+    assert_int_equal(ingot_store_event(bench->store, NULL, &request->events->id, &page, NULL),
+                     INGOT_OK);
+    struct ingot_transition transition = page->events[0].jobs[0].latest;
+    ingot_page_destroy(page);
+    return transition;
 }
 
 /* ---- the promises ------------------------------------------------------- */
@@ -715,6 +757,71 @@ static void what_can_only_be_committed_whole_is(void **state)
     assert_int_equal(fault.commits, 3);
 }
 
+static void a_first_claim_is_in_the_commit_of_its_event(void **state)
+{
+    struct bench *bench = *state;
+    struct igt_request *claimable = make_claimable(bench, "n"), *given = make_request(bench, "n");
+    assert_int_equal(igt_journal_submit(bench->journal, claimable), INGOT_OK);
+    wait_for(bench, &bench->rows, 1);
+    assert_int_equal(fault.commits, 1);
+    struct ingot_transition claim = latest(bench, claimable);
+    assert_int_equal(claim.state_after, INGOT_STATE_EXECUTING);
+    assert_int_equal(claim.seq, 1);
+    assert_memory_equal(&claim.owner, &bench->owner, sizeof claim.owner);
+    assert_int_equal(igt_journal_submit(bench->journal, given), INGOT_OK);
+    wait_for(bench, &bench->decided, 2);
+    assert_int_equal(latest(bench, given).state_after, INGOT_STATE_ACKNOWLEDGED);
+    assert_int_equal(bench->claimed, 1);
+    assert_int_equal(bench->unclaimed, 0);
+    igt_request_release(claimable);
+    igt_request_release(given);
+}
+
+static void the_first_claims_of_a_request_that_is_refused_are_given_back(void **state)
+{
+    struct bench *bench = *state;
+    struct igt_request *requests[] = {make_claimable(bench, "n"), make_claimable(bench, "poison"),
+                                      make_claimable(bench, "n")};
+    close_gate(1);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(igt_journal_submit(bench->journal, requests[i]), INGOT_OK);
+        if (i == 0)
+            wait_until_a_commit_waits();
+    }
+    close_gate(0);
+    wait_for(bench, &bench->decided, 3);
+    wait_for(bench, &bench->rows, 2);
+    assert_int_equal(bench->unclaimed, 1);
+    fault.status = INGOT_RETRY;
+    fault.failures = 1;
+    struct igt_request *later = make_claimable(bench, "n");
+    assert_int_equal(igt_journal_submit(bench->journal, later), INGOT_OK);
+    wait_for(bench, &bench->decided, 4);
+    assert_int_equal(bench->unclaimed, 2);
+    assert_int_equal(bench->claimed, 4);
+    for (size_t i = 0; i < 3; i++)
+        igt_request_release(requests[i]);
+    igt_request_release(later);
+}
+
+static void what_is_sent_again_has_the_first_claims_of_before(void **state)
+{
+    struct bench *bench = *state;
+    for (int stored = 0; stored < 2; stored++) {
+        struct igt_request *request = make_claimable(bench, "n");
+        fault.status = INGOT_UNKNOWN;
+        fault.stored_all_the_same = stored;
+        fault.failures = 2;
+        assert_int_equal(igt_journal_submit(bench->journal, request), INGOT_OK);
+        assert_true(came(bench, &bench->rows, 1 + (unsigned)stored));
+        assert_int_equal(request->verdicts[0], INGOT_STORED);
+        assert_int_equal(latest(bench, request).seq, 1);
+        igt_request_release(request);
+    }
+    assert_int_equal(bench->claimed, 2);
+    assert_int_equal(bench->unclaimed, 0);
+}
+
 int main(void)
 {
 #define ONE(name) cmocka_unit_test_setup_teardown(name, open_bench, close_bench)
@@ -739,6 +846,12 @@ int main(void)
         HALVES(while_a_commit_is_in_doubt_others_are_turned_away_and_it_is_not_answered),
         ONE(a_deadlock_is_nobodys_affair_but_the_journals),
         HALVES(a_deadlock_is_nobodys_affair_but_the_journals),
+        ONE(a_first_claim_is_in_the_commit_of_its_event),
+        HALVES(a_first_claim_is_in_the_commit_of_its_event),
+        ONE(the_first_claims_of_a_request_that_is_refused_are_given_back),
+        HALVES(the_first_claims_of_a_request_that_is_refused_are_given_back),
+        ONE(what_is_sent_again_has_the_first_claims_of_before),
+        HALVES(what_is_sent_again_has_the_first_claims_of_before),
         ONE(only_who_waits_for_a_lock_is_told_to_come_again),
         HALVES(only_who_waits_for_a_lock_is_told_to_come_again),
         ONE(stop_commits_what_waits_and_takes_nothing_more),

@@ -7,6 +7,8 @@
 
 #include "core/limits.h"
 
+#include <ingot/adapter.h>
+
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -1381,6 +1383,213 @@ static void row_3_whatever_happens_every_job_ends_and_every_chain_is_right(void 
     close_bench(&bench);
 }
 
+/* ---- first claims ------------------------------------------------------- */
+
+/* Shows the scheduler a job with its first claim, and the verdict of that; returns what is next. */
+static enum igt_next show_claimed(struct bench *bench, const ingot_ksuid *event_id,
+                                  enum ingot_verdict verdict)
+{
+    struct ingot_page *page = world_event(&bench->world, event_id);
+    const struct ingot_transition claim = {.event_id = *event_id,
+                                           .seq = 1,
+                                           .attempt = 1,
+                                           .state_before = INGOT_STATE_ACKNOWLEDGED,
+                                           .state_after = INGOT_STATE_EXECUTING,
+                                           .owner = bench->owner,
+                                           .due_us = INGOT_NO_TIME};
+    struct ingot_job job = page->events[0].jobs[0];
+    ingot_job_born(&job, event_id, 0, bench->world.now_us);
+    igt_scheduler_sight_claimed(bench->scheduler, &job, 0);
+    ingot_page_destroy(page);
+    return igt_scheduler_verdict(bench->scheduler, &claim, verdict, bench->world.now_us,
+                                 &bench->rows);
+}
+
+/* Stores an event and the first claim of its job by an owner. */
+static ingot_ksuid emit_claimed(struct bench *bench, const ingot_ksuid *owner)
+{
+    ingot_ksuid id = world_emit(&bench->world, one, 1, INGOT_NO_TIME);
+    struct ingot_commit_transition claim = {.row = {.event_id = id,
+                                                    .seq = 1,
+                                                    .attempt = 1,
+                                                    .state_before = INGOT_STATE_ACKNOWLEDGED,
+                                                    .state_after = INGOT_STATE_EXECUTING,
+                                                    .owner = *owner,
+                                                    .due_us = INGOT_NO_TIME},
+                                            .hangs_on = INGOT_ALONE};
+    world_commit(&bench->world, &claim, 1, INGOT_COMMIT_FIRST);
+    assert_int_equal(claim.verdict, INGOT_STORED);
+    return id;
+}
+
+static void first_claims_are_granted_for_the_room_that_is_left(void **state)
+{
+    struct igt_policy policy = steady();
+    struct igt_plan plans[] = {world_plan("a", &policy, 3)};
+    struct bench bench;
+    (void)state;
+    open_bench(&bench, plans, 1);
+    emit(&bench, one, 1);
+    turn(&bench);
+    assert_int_equal(igt_scheduler_grant(bench.scheduler, 0, bench.world.now_us), 2);
+    assert_int_equal(igt_scheduler_grant(bench.scheduler, 0, bench.world.now_us), 0);
+    assert_false(igt_scheduler_is_idle(bench.scheduler));
+    ingot_ksuid id = emit_claimed(&bench, &bench.owner);
+    assert_int_equal(show_claimed(&bench, &id, INGOT_STORED), IGT_NEXT_DELIVER);
+    assert_int_equal(igt_scheduler_numbers(bench.scheduler).running, 2);
+    emit(&bench, one, 1); /* there is no room for it: one grant is still out */
+    turn(&bench);
+    assert_int_equal(bench.running_count, 1);
+    assert_true(igt_scheduler_wants_back(bench.scheduler, 0, bench.world.now_us));
+    assert_int_equal(igt_scheduler_grant(bench.scheduler, 0, bench.world.now_us), 0);
+    igt_scheduler_take_back(bench.scheduler, 0, 1);
+    turn(&bench);
+    assert_int_equal(bench.running_count, 2);
+    close_bench(&bench);
+}
+
+static void a_first_claim_goes_the_way_of_every_claim(void **state)
+{
+    struct igt_policy policy = steady();
+    struct igt_plan plans[] = {world_plan("a", &policy, 1)};
+    struct bench bench;
+    (void)state;
+    open_bench(&bench, plans, 1);
+    assert_int_equal(igt_scheduler_grant(bench.scheduler, 0, bench.world.now_us), 1);
+    ingot_ksuid id = emit_claimed(&bench, &bench.owner);
+    assert_int_equal(show_claimed(&bench, &id, INGOT_STORED), IGT_NEXT_DELIVER);
+    bench.running[bench.running_count++] = latest(&bench, &id);
+    finish(&bench, 0, IGT_REPORT_FAILED, INGOT_NO_TIME);
+    assert_true(latest(&bench, &id).due_us == BEGIN_US + SECOND);
+    assert_true(bench.wake_us == BEGIN_US + SECOND);
+    bench.world.now_us += SECOND;
+    turn(&bench);
+    assert_int_equal(bench.running_count, 1);
+    assert_int_equal(bench.running[0].attempt, 2);
+    finish(&bench, 0, IGT_REPORT_SUCCEEDED, INGOT_NO_TIME);
+    assert_true(igt_scheduler_is_idle(bench.scheduler));
+    close_bench(&bench);
+}
+
+static void a_grant_that_is_out_does_not_hide_when_a_retry_is_due(void **state)
+{
+    struct igt_policy policy = steady();
+    struct igt_plan plans[] = {world_plan("a", &policy, 2)};
+    struct bench bench;
+    (void)state;
+    open_bench(&bench, plans, 1);
+    emit(&bench, one, 1);
+    turn(&bench);
+    finish(&bench, 0, IGT_REPORT_FAILED, INGOT_NO_TIME);
+    assert_int_equal(igt_scheduler_grant(bench.scheduler, 0, bench.world.now_us), 2);
+    turn(&bench);
+    assert_true(bench.wake_us == BEGIN_US + SECOND);
+    bench.world.now_us += SECOND;
+    assert_true(igt_scheduler_wants_back(bench.scheduler, 0, bench.world.now_us));
+    close_bench(&bench);
+}
+
+static void no_first_claim_is_granted_where_another_rule_says_when(void **state)
+{
+    const struct ingot_lanes none = {{0}};
+    struct igt_policy policies[] = {steady(), steady()};
+    const struct ingot_bytes events[] = {ingot_bytes_of("happened")};
+    struct igt_plan plans[] = {world_plan("a", policies, 2)};
+    struct bench bench;
+    (void)state;
+    policies[1].first = IGT_FIRST_ON_SCHEDULE;
+    plans[0].events = events;
+    plans[0].event_count = 1;
+    open_shared_bench(&bench, plans, 1);
+    assert_int_equal(igt_scheduler_grant(bench.scheduler, 0, bench.world.now_us), 0);
+    policies[1].first = IGT_FIRST_AT_ONCE;
+    igt_scheduler_set_lanes(bench.scheduler, &none);
+    assert_int_equal(igt_scheduler_grant(bench.scheduler, 0, bench.world.now_us), 0);
+    const struct ingot_lanes all = igt_lanes_all();
+    igt_scheduler_set_lanes(bench.scheduler, &all);
+    emit(&bench, one, 1);
+    turn(&bench);
+    finish(&bench, 0, IGT_REPORT_FAILED, bench.world.now_us + 9 * SECOND);
+    assert_int_equal(igt_scheduler_grant(bench.scheduler, 0, bench.world.now_us), 0);
+    igt_scheduler_stop(bench.scheduler);
+    bench.world.now_us += 9 * SECOND;
+    assert_int_equal(igt_scheduler_grant(bench.scheduler, 0, bench.world.now_us), 0);
+    close_bench(&bench);
+}
+
+static void a_first_claim_is_run_also_when_its_lane_is_lost_meanwhile(void **state)
+{
+    const struct ingot_lanes none = {{0}};
+    struct igt_policy policy = steady();
+    struct igt_plan plans[] = {world_plan("a", &policy, 1)};
+    struct bench bench;
+    (void)state;
+    open_shared_bench(&bench, plans, 1);
+    assert_int_equal(igt_scheduler_grant(bench.scheduler, 0, bench.world.now_us), 1);
+    igt_scheduler_set_lanes(bench.scheduler, &none);
+    ingot_ksuid id = emit_claimed(&bench, &bench.owner);
+    assert_int_equal(show_claimed(&bench, &id, INGOT_STORED), IGT_NEXT_DELIVER);
+    bench.running[bench.running_count++] = latest(&bench, &id);
+    finish(&bench, 0, IGT_REPORT_SUCCEEDED, INGOT_NO_TIME);
+    assert_int_equal(latest(&bench, &id).state_after, INGOT_STATE_SUCCEEDED);
+    assert_int_equal(bench.notice_count, 1);
+    close_bench(&bench);
+}
+
+static void a_first_claim_that_is_stored_after_the_stop_is_given_back(void **state)
+{
+    struct igt_policy policy = steady();
+    struct igt_plan plans[] = {world_plan("a", &policy, 1)};
+    struct bench bench;
+    (void)state;
+    open_bench(&bench, plans, 1);
+    assert_int_equal(igt_scheduler_grant(bench.scheduler, 0, bench.world.now_us), 1);
+    igt_scheduler_stop(bench.scheduler);
+    assert_false(igt_scheduler_is_idle(bench.scheduler));
+    ingot_ksuid id = emit_claimed(&bench, &bench.owner);
+    assert_int_equal(show_claimed(&bench, &id, INGOT_STORED), IGT_NEXT_NOTHING);
+    turn(&bench);
+    assert_int_equal(latest(&bench, &id).state_after, INGOT_STATE_AWAITING);
+    assert_true(igt_scheduler_is_idle(bench.scheduler));
+    close_bench(&bench);
+}
+
+static void a_first_claim_of_which_somebody_else_was_faster_is_mended_from_the_chain(void **state)
+{
+    struct igt_policy policy = steady();
+    struct igt_plan plans[] = {world_plan("a", &policy, 1)};
+    struct bench bench;
+    (void)state;
+    open_shared_bench(&bench, plans, 1);
+    ingot_ksuid other = world_id(&bench.world);
+    assert_int_equal(igt_scheduler_grant(bench.scheduler, 0, bench.world.now_us), 1);
+    ingot_ksuid id = emit_claimed(&bench, &other);
+    assert_int_equal(show_claimed(&bench, &id, INGOT_LOST), IGT_NEXT_NOTHING);
+    turn(&bench);
+    assert_int_equal(bench.read_count, 1);
+    assert_int_equal(bench.running_count, 0);
+    assert_int_equal(igt_scheduler_numbers(bench.scheduler).claims_lost, 1);
+    assert_int_equal(igt_scheduler_grant(bench.scheduler, 0, bench.world.now_us), 0);
+    close_bench(&bench);
+}
+
+static void a_job_that_waits_already_is_claimed_only_once(void **state)
+{
+    struct igt_policy policy = steady();
+    struct igt_plan plans[] = {world_plan("a", &policy, 2)};
+    struct bench bench;
+    (void)state;
+    open_bench(&bench, plans, 1);
+    assert_int_equal(igt_scheduler_grant(bench.scheduler, 0, bench.world.now_us), 2);
+    ingot_ksuid id = emit(&bench, one, 1); /* a sweep, say, was faster than the results */
+    assert_int_equal(show_claimed(&bench, &id, INGOT_STORED), IGT_NEXT_DELIVER);
+    igt_scheduler_take_back(bench.scheduler, 0, 1);
+    assert_true(igt_scheduler_plan(bench.scheduler, bench.world.now_us, &bench.rows) == INT64_MAX);
+    assert_int_equal(bench.rows.count, 0);
+    assert_int_equal(igt_scheduler_grant(bench.scheduler, 0, bench.world.now_us), 1);
+    close_bench(&bench);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -1431,6 +1640,14 @@ int main(int argc, char **argv)
         cmocka_unit_test(jobs_of_any_number_of_unknown_destinations_are_kept_and_counted),
         cmocka_unit_test(a_stopped_scheduler_asks_for_nothing),
         cmocka_unit_test(row_3_whatever_happens_every_job_ends_and_every_chain_is_right),
+        cmocka_unit_test(first_claims_are_granted_for_the_room_that_is_left),
+        cmocka_unit_test(a_first_claim_goes_the_way_of_every_claim),
+        cmocka_unit_test(a_grant_that_is_out_does_not_hide_when_a_retry_is_due),
+        cmocka_unit_test(no_first_claim_is_granted_where_another_rule_says_when),
+        cmocka_unit_test(a_first_claim_is_run_also_when_its_lane_is_lost_meanwhile),
+        cmocka_unit_test(a_first_claim_that_is_stored_after_the_stop_is_given_back),
+        cmocka_unit_test(a_first_claim_of_which_somebody_else_was_faster_is_mended_from_the_chain),
+        cmocka_unit_test(a_job_that_waits_already_is_claimed_only_once),
     };
     if (argc > 1)
         seed = strtoull(argv[1], NULL, 10);

@@ -8,7 +8,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import harness
-from harness import check, equal, matches, test, wait_for
+from harness import check, equal, ksuid, matches, test, wait_for
 
 SECOND_US = 1000000
 
@@ -125,6 +125,20 @@ def a_destination_gets_the_event_with_its_headers(lab):
     error = json.loads(job["chain"][1]["error"])
     equal(error["statusCode"], 500, error)
     check("t0ken" not in daemon.log() + job["chain"][1]["error"], "a secret was written")
+
+
+@test
+def the_first_attempt_is_claimed_in_the_commit_of_its_event(lab):
+    sink = lab.sink()
+    daemon = lab.daemon({"here": http(sink), "later": http(sink, realtime=False)})
+    daemon.emit()
+    wait_for(sink.ledger, "the delivery")
+    daemon.emit(id=ksuid())  # somebody else may have sent it as well: it is claimed afterwards
+    wait_for(lambda: len(sink.ledger()) == 2, "the delivery of the one with an id")
+    rows = lab.sql("SELECT e.n, t.job, t.created_at = e.ingested_at FROM transitions t"
+                   " JOIN events e ON e.id = t.event_id WHERE t.seq = 1 ORDER BY e.n")
+    equal(rows, [(1, 0, 1), (2, 0, 0)])
+    daemon.terminate()
 
 
 @test
