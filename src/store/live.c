@@ -469,12 +469,19 @@ static size_t lower_bound(const struct igt_candidates *candidates, const ingot_k
     return low;
 }
 
-/* Fills an empty page, without payloads. */
+/* Whether many live jobs may not match: their payloads would be read in vain. */
+static int is_choosy(const struct ingot_where *where)
+{
+    return where->destinations_in_count || where->events_in_count || where->max_attempts ||
+           where->status_in || where->status_notin & ~TERMINAL;
+}
+
+/* Fills an empty page. */
 static enum ingot_status match_candidates(struct ingot_store *store,
                                           const struct ingot_toolkit *toolkit,
                                           const struct igt_candidates *candidates,
-                                          const struct ingot_where *where, struct ingot_page *page,
-                                          struct ingot_error *err)
+                                          const struct ingot_where *where, enum ingot_detail detail,
+                                          struct ingot_page *page, struct ingot_error *err)
 {
     enum ingot_status status = INGOT_OK;
     size_t examined = 0, count;
@@ -486,12 +493,16 @@ static enum ingot_status match_candidates(struct ingot_store *store,
          at < candidates->count && !status && !page->more; at += count) {
         struct ingot_page *chunk = NULL;
         size_t found = page->event_count;
+        if (page->job_count == where->limit) {
+            page->more = 1;
+            break;
+        }
         /* Most have a job that matches: of more than are still wanted, most would be read in vain. */
         count = where->limit - page->job_count;
-        count = count < CHUNK_EVENTS ? count + 1 : CHUNK_EVENTS;
+        count = count < CHUNK_EVENTS ? count : CHUNK_EVENTS;
         count = candidates->count - at < count ? candidates->count - at : count;
-        status = ingot_store_events(store, toolkit, candidates->ids + at, count,
-                                    INGOT_DETAIL_ROUTING, &chunk, err);
+        status =
+            ingot_store_events(store, toolkit, candidates->ids + at, count, detail, &chunk, err);
         if (!status)
             match_events(where, candidates->ids + at, count, chunk, &examined, page);
         if (page->event_count > found)
@@ -562,10 +573,13 @@ enum ingot_status igt_live_find(struct ingot_store *store, const struct ingot_to
         return INGOT_OK;
     enum ingot_status status = candidates_for(store, toolkit, where, &candidates, err);
     if (!status && covers_all(candidates)) {
+        const enum ingot_detail detail = where->detail == INGOT_DETAIL_ALL && !is_choosy(where)
+                                             ? INGOT_DETAIL_ALL
+                                             : INGOT_DETAIL_ROUTING;
         page = ingot_page_create();
-        status =
-            page ? match_candidates(store, toolkit, candidates, where, page, err) : no_memory(err);
-        if (!status && where->detail == INGOT_DETAIL_ALL)
+        status = page ? match_candidates(store, toolkit, candidates, where, detail, page, err)
+                      : no_memory(err);
+        if (!status && where->detail == INGOT_DETAIL_ALL && detail != where->detail)
             status = read_payloads(store, toolkit, where, &page, err);
     }
     if (status) {

@@ -161,8 +161,11 @@ BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY
 -- name: plan_plainly
 SELECT set_config('jit', 'off', true)
 
--- name: read_events
-SELECT * FROM ingot.read_events($1, $2 = 1)
+-- name: events_with_newest
+SELECT * FROM ingot.events_with_newest($1, $2 = 1)
+
+-- name: newest_of_lower_jobs
+SELECT * FROM ingot.newest_of_lower_jobs($1, $2, $3 = 1)
 
 -- name: events_to_deliver
 SELECT * FROM ingot.events_to_deliver($1)

@@ -99,7 +99,10 @@ int postgres_get_transition(const PGresult *result, int row, struct ingot_transi
 
 /* ---- events with their jobs --------------------------------------------- */
 
-/* The columns of ingot.event_row; ingot.events_to_deliver() gives those before C_STEP. */
+/*
+ * The columns of ingot.event_row; ingot.events_to_deliver() gives those before
+ * C_STEP, ingot.events_with_newest() one more.
+ */
 enum column {
     C_EVENT_ID,
     C_JOB,
@@ -114,7 +117,8 @@ enum column {
     C_RECEIVED,
     C_CREATED,
     C_RETIRED,
-    C_STEP
+    C_STEP,
+    C_NEWEST_JOB = C_STEP + 8 /* whose transition an event's own row has */
 };
 
 static enum ingot_status get_event(const PGresult *result, int row, enum ingot_detail detail,
@@ -185,15 +189,24 @@ static enum ingot_status append_job(const PGresult *result, int row, struct ingo
     return status;
 }
 
-/* Replaces a job's birth by its newest transition. */
-static enum ingot_status get_latest(const PGresult *result, int row, struct ingot_page *page,
-                                    struct ingot_job *job, struct ingot_error *err)
+/* Replaces a job's birth by its newest transition, which stands from a column on. */
+static enum ingot_status get_latest(const PGresult *result, int row, int column,
+                                    struct ingot_page *page, struct ingot_job *job,
+                                    struct ingot_error *err)
 {
     struct ingot_transition *latest = &job->latest;
-    if (!get_step(result, row, C_STEP, latest))
+    if (!get_step(result, row, column, latest))
         return postgres_corrupt(err, "a transition that cannot be read");
-    return copy_bytes(result, row, C_STEP + 6, page, &latest->error) ? INGOT_OK
+    return copy_bytes(result, row, column + 6, page, &latest->error) ? INGOT_OK
                                                                      : postgres_no_memory(err);
+}
+
+/* The job whose newest transition stands in an event's own row, and so the last that has one; or -1. */
+static int64_t newest_job(const PGresult *result, int row)
+{
+    if (PQnfields(result) <= C_NEWEST_JOB || PQgetisnull(result, row, C_NEWEST_JOB))
+        return -1;
+    return postgres_get_int(result, row, C_NEWEST_JOB);
 }
 
 /* Reads one event from its rows; *row goes behind them. */
@@ -203,6 +216,9 @@ static enum ingot_status get_whole(const PGresult *result, int *row, enum ingot_
 {
     enum ingot_status status = get_event(result, *row, detail, page, event, err);
     size_t size = event->job_count;
+    const int64_t newest = newest_job(result, *row);
+    if (!status && newest >= 0 && newest < (int64_t)event->job_count)
+        status = get_latest(result, *row, C_STEP, page, &event->jobs[newest], err);
     while (!status && ++*row < PQntuples(result) && postgres_get_int(result, *row, C_JOB) >= 0) {
         int64_t number = postgres_get_int(result, *row, C_JOB);
         if (!PQgetisnull(result, *row, C_ID)) {
@@ -211,7 +227,7 @@ static enum ingot_status get_whole(const PGresult *result, int *row, enum ingot_
         }
         if (!status && PQnfields(result) > C_STEP && !PQgetisnull(result, *row, C_STEP) &&
             number < (int64_t)event->job_count)
-            status = get_latest(result, *row, page, &event->jobs[number], err);
+            status = get_latest(result, *row, C_STEP, page, &event->jobs[number], err);
     }
     return status;
 }
@@ -236,6 +252,56 @@ static enum ingot_status get_events(const PGresult *result, enum ingot_detail de
     *ret_events = events;
     *ret_count = count;
     return INGOT_OK;
+}
+
+static int compare_events(const void *a, const void *b)
+{
+    return ingot_ksuid_compare(&((const struct ingot_event *)a)->id,
+                               &((const struct ingot_event *)b)->id);
+}
+
+/* Replaces the birth of a job by its newest transition, if it is one of the events'. */
+static enum ingot_status take_newest(const PGresult *result, int row, struct ingot_page *page,
+                                     struct ingot_event *events, size_t count,
+                                     struct ingot_error *err)
+{
+    const struct ingot_event key = {.id = postgres_get_ksuid(result, row, 0)};
+    struct ingot_event *event = bsearch(&key, events, count, sizeof key, compare_events);
+    const int64_t number = postgres_get_int(result, row, 1);
+    if (!event || number < 0 || number >= (int64_t)event->job_count)
+        return INGOT_OK;
+    return get_latest(result, row, 2, page, &event->jobs[number], err);
+}
+
+/* Reads of events with several jobs the newest transitions that their own rows, in the result, do not have. */
+static enum ingot_status read_lower_jobs(struct postgres_store *store, const PGresult *rows,
+                                         enum ingot_detail detail, struct ingot_page *page,
+                                         struct ingot_event *events, size_t count,
+                                         struct ingot_error *err)
+{
+    static const enum postgres_type types[] = {POSTGRES_BYTES, POSTGRES_INT};
+    struct postgres_parameters parameters = {0};
+    PGresult *result = NULL;
+    size_t several = 0;
+    for (int row = 0; row < PQntuples(rows); row++)
+        several += newest_job(rows, row) > 0;
+    if (several == 0)
+        return INGOT_OK;
+    postgres_begin_rows(&parameters, types, 2, several);
+    for (int row = 0; row < PQntuples(rows); row++)
+        if (newest_job(rows, row) > 0) {
+            const ingot_ksuid id = postgres_get_ksuid(rows, row, C_EVENT_ID);
+            postgres_add_ksuid(&parameters, &id);
+            postgres_add_int(&parameters, (int32_t)newest_job(rows, row));
+        }
+    postgres_add_int(&parameters, detail == INGOT_DETAIL_ALL);
+    enum ingot_status status = postgres_query(store, sql_newest_of_lower_jobs, &parameters, &result,
+                                              err, "could not read");
+    for (int row = 0; row < PQntuples(result) && !status; row++)
+        status = take_newest(result, row, page, events, count, err);
+    PQclear(result);
+    postgres_parameters_fini(&parameters);
+    return status;
 }
 
 /* Asks for the rows of events by one of the statements that take ids, and a detail if it is not fixed. */
@@ -264,10 +330,15 @@ enum ingot_status postgres_read_events(struct postgres_store *store, const ingot
 {
     PGresult *result = NULL;
     enum ingot_status status =
-        ask(store, detail == INGOT_DETAIL_DELIVERY ? sql_events_to_deliver : sql_read_events,
+        ask(store, detail == INGOT_DETAIL_DELIVERY ? sql_events_to_deliver : sql_events_with_newest,
             event_ids, event_count, detail, &result, err);
     if (!status)
         status = get_events(result, detail, page, ret_events, ret_count, err);
+    if (!status && detail != INGOT_DETAIL_DELIVERY) {
+        /* Those with added jobs come behind the others. */
+        qsort(*ret_events, *ret_count, sizeof **ret_events, compare_events);
+        status = read_lower_jobs(store, result, detail, page, *ret_events, *ret_count, err);
+    }
     PQclear(result);
     return status;
 }
