@@ -782,9 +782,8 @@ static void the_newest_heartbeat_of_each_process_is_read(void **state)
     assert_string_equal(fixture_ask(fixture, "SELECT count(*) FROM heartbeats"), "3");
 }
 
-/* ---- checkpoints -------------------------------------------------------- */
+/* ---- who stands in the way ---------------------------------------------- */
 
-/* Each byte is another than that a part before it. */
 /* A claim on a thread of its own, which somebody's open transaction keeps waiting. */
 struct claimer {
     struct fixture *fixture;
@@ -806,9 +805,33 @@ static void *keep_claiming(void *context)
     return NULL;
 }
 
-static void protocol_1_3_who_sits_on_a_number_for_a_lease_is_ended(void **state)
+static const char take_the_number[] =
+    "INSERT INTO ingot.transitions (event_id, job, seq, attempt, state_before, state_after, owner) "
+    "SELECT id, 0, 1, 1, 1, 3, id FROM ingot.events";
+
+/* Takes the number and does not end its transaction. */
+static void sit_idle(PGconn *sitter)
 {
-    struct fixture *fixture = *state;
+    PQclear(PQexec(sitter, "BEGIN"));
+    PGresult *taken = PQexec(sitter, take_the_number);
+    assert_int_equal(PQresultStatus(taken), PGRES_COMMAND_OK);
+    PQclear(taken);
+}
+
+/* The same half-way through sending a commit: the rest does not come. */
+static void sit_midway(PGconn *sitter)
+{
+    assert_true(PQenterPipelineMode(sitter));
+    assert_true(PQsendQueryParams(sitter, take_the_number, 0, NULL, NULL, NULL, NULL, 0));
+    assert_true(PQsendFlushRequest(sitter));
+    PGresult *taken = PQgetResult(sitter);
+    assert_int_equal(PQresultStatus(taken), PGRES_COMMAND_OK);
+    PQclear(taken);
+}
+
+/* Who sits on a number that somebody wants is ended after a lease, and who is idle in nobody's way is not. */
+static void expect_end(struct fixture *fixture, void (*sit)(PGconn *sitter))
+{
     ingot_ksuid id = fixture_put_one(fixture, "crm");
     struct claimer claimer = {
         .fixture = fixture,
@@ -819,20 +842,17 @@ static void protocol_1_3_who_sits_on_a_number_for_a_lease_is_ended(void **state)
     PGconn *sitter = PQconnectdb(fixture->url), *idler = PQconnectdb(fixture->url);
     assert_int_equal(fixture_open(fixture, INGOT_MODE_WRITE, &pulse, NULL), INGOT_OK);
     PQclear(PQexec(idler, "BEGIN; SELECT count(*) FROM ingot.events"));
-    PQclear(PQexec(sitter, "BEGIN"));
-    PGresult *taken =
-        PQexec(sitter, "INSERT INTO ingot.transitions (event_id, job, seq, attempt, state_before, "
-                       "state_after, owner) SELECT id, 0, 1, 1, 1, 3, id FROM ingot.events");
-    assert_int_equal(PQresultStatus(taken), PGRES_COMMAND_OK);
-    PQclear(taken);
+    sit(sitter);
     assert_int_equal(pthread_create(&thread, NULL, keep_claiming, &claimer), 0);
     const struct ingot_heartbeat heartbeat = {
         .process = fixture_owner('p'), .n = 1, .about = ingot_bytes_of("{}")};
+    const int64_t begun_us = monotonic_us();
     for (int beats = 0; !atomic_load(&claimer.done); beats++) {
         struct ingot_page *page = NULL;
         struct ingot_heartbeats found;
         struct ingot_heartbeat next = heartbeat;
         next.n += (uint32_t)beats;
+        assert_in_range(monotonic_us() - begun_us, 0, 60 * SECOND_US);
         assert_int_equal(ingot_store_heartbeat(pulse, &fixture->toolkit, &next, SECOND_US / 5,
                                                &page, &found, NULL),
                          INGOT_OK);
@@ -841,7 +861,6 @@ static void protocol_1_3_who_sits_on_a_number_for_a_lease_is_ended(void **state)
     pthread_join(thread, NULL);
     assert_int_equal(claimer.status, INGOT_OK);
     assert_int_equal(claimer.result.verdict, INGOT_STORED);
-    /* Who is idle and in nobody's way goes on. */
     PGresult *still = PQexec(idler, "COMMIT");
     assert_int_equal(PQresultStatus(still), PGRES_COMMAND_OK);
     PQclear(still);
@@ -850,6 +869,19 @@ static void protocol_1_3_who_sits_on_a_number_for_a_lease_is_ended(void **state)
     ingot_store_close(pulse);
 }
 
+static void protocol_1_3_who_sits_on_a_number_for_a_lease_is_ended(void **state)
+{
+    expect_end(*state, sit_idle);
+}
+
+static void protocol_1_3_who_was_stopped_half_way_through_a_commit_is_ended(void **state)
+{
+    expect_end(*state, sit_midway);
+}
+
+/* ---- checkpoints -------------------------------------------------------- */
+
+/* Each byte is another than that a part before it. */
 static struct ingot_bytes make_body(size_t len, unsigned seed)
 {
     unsigned char *body = malloc(len + 1);
@@ -1027,6 +1059,7 @@ int main(void)
         TEST(wake_ups_can_be_off),
         TEST(the_newest_heartbeat_of_each_process_is_read),
         TEST(protocol_1_3_who_sits_on_a_number_for_a_lease_is_ended),
+        TEST(protocol_1_3_who_was_stopped_half_way_through_a_commit_is_ended),
         TEST(checkpoints_come_back_as_they_were),
         TEST(the_newest_complete_checkpoint_before_an_instant_is_read),
         TEST(checkpoints_of_all_lanes_are_stored_together_or_not_at_all),
