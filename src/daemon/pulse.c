@@ -67,8 +67,11 @@ static int judge(struct igt_pulse *pulse, const struct ingot_heartbeats *beats,
         if (beat->lanes)
             schedulers[count++] = beat->process;
     }
+    const struct ingot_lanes before = pulse->lanes;
     if (pulse->config.role != IGT_ROLE_GATEWAY)
         pulse->lanes = igt_lanes_of(&pulse->config.process, schedulers, count);
+    if (!igt_lanes_equal(&pulse->lanes, &before))
+        pulse->next_beat_us = monotonic_us(); /* the last heartbeat says what is so no more */
     news->lanes = pulse->lanes;
     /* A process that was late itself cannot tell who else was (PROTOCOL 5.1). */
     if (pulse->beaten_us != INGOT_NO_TIME &&

@@ -112,6 +112,23 @@ def who_was_not_heard_of_for_a_lease_is_silent_and_works_no_lane(lab):
 
 
 @test
+def lanes_are_shown_as_soon_as_they_have_moved(lab):
+    lab.use_postgres()
+    lab.config(DESTINATIONS, lease="10m")  # a heartbeat every two minutes
+
+    def shared_by(count):
+        lanes = [process["lanes"] for process in shown(lab)["processes"] if process["lanes"]]
+        return len(lanes) == count and sum(lanes) == 256
+    schedulers = []
+    for count in (1, 2):
+        schedulers.append(lab.launch(verb="scheduler", name=f"scheduler-{count}").ready())
+        wait_for(lambda count=count: shared_by(count), f"{count} that hold all lanes", 30)
+    schedulers.pop().terminate()
+    wait_for(lambda: shared_by(1), "one to hold all lanes again", 30)
+    schedulers.pop().terminate()
+
+
+@test
 def what_a_process_says_of_itself_is_taken_for_hostile(lab):
     lab.use_postgres()
     deep = "[" * 500 + "]" * 500
