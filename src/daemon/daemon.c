@@ -56,7 +56,14 @@ static enum ingot_status publish_routes(struct igt_daemon *daemon, struct ingot_
     return status;
 }
 
+/* For handles at whose opening there is nothing to say that the first has not said. */
+static void say_nothing(void *context, enum ingot_level level, const char *message)
+{
+    (void)context, (void)level, (void)message;
+}
+
 static enum ingot_status open_store(struct igt_daemon *daemon, enum ingot_mode mode,
+                                    const struct ingot_toolkit *toolkit,
                                     struct ingot_store **ret_store, struct ingot_error *err)
 {
     struct ingot_options options;
@@ -66,26 +73,29 @@ static enum ingot_status open_store(struct igt_daemon *daemon, enum ingot_mode m
     options.mode = mode;
     options.wake_connection = daemon->config->store_wake;
     options.wake_name = daemon->owner;
-    return ingot_store_open(&options, daemon->toolkit, ret_store, err);
+    return ingot_store_open(&options, toolkit, ret_store, err);
 }
 
 /* A handle for each thread, as far as the store can have several. */
 static enum ingot_status open_stores(struct igt_daemon *daemon, struct ingot_error *err)
 {
-    enum ingot_status status = open_store(daemon, INGOT_MODE_WRITE, &daemon->store, err);
+    struct ingot_toolkit quiet = *daemon->toolkit;
+    quiet.log = say_nothing;
+    enum ingot_status status =
+        open_store(daemon, INGOT_MODE_WRITE, daemon->toolkit, &daemon->store, err);
     if (status)
         return status;
     enum ingot_handles handles = ingot_store_handles(daemon->store);
     if (handles != INGOT_HANDLES_ONE)
-        status = open_store(daemon, INGOT_MODE_READ, &daemon->read, err);
+        status = open_store(daemon, INGOT_MODE_READ, &quiet, &daemon->read, err);
     if (!status && handles == INGOT_HANDLES_READERS)
-        status = open_store(daemon, INGOT_MODE_READ, &daemon->kept, err);
+        status = open_store(daemon, INGOT_MODE_READ, &quiet, &daemon->kept, err);
     if (!status && handles == INGOT_HANDLES_WRITERS) {
-        status = open_store(daemon, INGOT_MODE_WRITE, &daemon->kept, err);
+        status = open_store(daemon, INGOT_MODE_WRITE, &quiet, &daemon->kept, err);
         if (!status)
-            status = open_store(daemon, INGOT_MODE_WRITE, &daemon->beaten, err);
+            status = open_store(daemon, INGOT_MODE_WRITE, &quiet, &daemon->beaten, err);
         if (!status && daemon->role != IGT_ROLE_GATEWAY)
-            status = open_store(daemon, INGOT_MODE_WRITE, &daemon->followed, err);
+            status = open_store(daemon, INGOT_MODE_WRITE, &quiet, &daemon->followed, err);
     }
     return status;
 }

@@ -205,6 +205,15 @@ def status_shows_migrations_that_are_pending(lab):
     equal(states, ["applied"] * (len(states) - 1) + ["pending"])
 
 
+@test
+def a_daemon_warns_once_of_a_login_that_may_do_too_much(lab):
+    lab.use_postgres()
+    lab.config(DESTINATIONS)
+    daemon = lab.launch(env=lab.environment(INGOT_STORE=lab.owner_url())).ready()
+    daemon.terminate()
+    equal(daemon.log().count("event=login_may_do_too_much"), 1, daemon.log())
+
+
 # ---- restored ------------------------------------------------------------------------------------
 
 
