@@ -358,9 +358,8 @@ static void a_server_that_refuses_is_asked_again_after_a_while_only(void **state
     while (monotonic_us() - begun_us < SECOND_US) {
         assert_int_equal(count(fixture, &err), INGOT_RETRY);
         calls++;
-        tries += strstr(err.message, "could not connect") != NULL;
-        assert_true(strstr(err.message, "could not connect") ||
-                    strstr(err.message, "the next try is in"));
+        tries += strstr(err.message, "the next try is in") == NULL;
+        assert_non_null(strstr(err.message, "could not connect")); /* the reason stays known */
     }
     /* The waits are at least 25, 50, 100, 200, 400 ms. */
     assert_in_range(tries, 3, 7);

@@ -370,18 +370,21 @@ enum ingot_status postgres_ready(struct postgres_store *store, const struct ingo
         return INGOT_OK;
     const int64_t left_us = store->next_connect_us - postgres_monotonic_us();
     if (left_us > 0)
-        return ingot_error_set(err, INGOT_RETRY,
-                               "store/postgres: there is no connection; the next try is in %lld ms",
+        return ingot_error_set(err, INGOT_RETRY, "%s; the next try is in %lld ms", store->refusal,
                                (long long)left_us / 1000 + 1);
-    enum ingot_status status = connect_store(store, err);
+    struct ingot_error why = {0};
+    enum ingot_status status = connect_store(store, &why);
     if (!status)
-        status = check(store, toolkit, err);
+        status = check(store, toolkit, &why);
     if (!status) {
         store->connect_wait_us = 0;
         return INGOT_OK;
     }
     postgres_drop(store);
     postpone(store, toolkit);
+    snprintf(store->refusal, sizeof store->refusal, "%s", why.message);
+    if (err)
+        *err = why;
     return passing(store, status, err);
 }
 

@@ -25,6 +25,7 @@ struct postgres_store {
     int epoch;   /* of the store, read after each connect */
     int64_t next_connect_us;        /* monotonic: no try before that */
     int64_t connect_wait_us;        /* doubles with each failure, with jitter */
+    char refusal[240];              /* why the last try failed; a struct ingot_error's message */
     struct postgres_flight *flight; /* of commit.c: a commit that was sent, or NULL */
 };
 
