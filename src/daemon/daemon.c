@@ -113,6 +113,14 @@ static void describe(void *context, struct igt_buffer *about)
     igt_delivery_describe(daemon->loop, about);
 }
 
+/* On the pulse's thread too. */
+static void note_store(void *context, enum ingot_status status)
+{
+    struct igt_daemon *daemon = context;
+    if (daemon->gateway)
+        igt_gateway_note_store(daemon->gateway, status);
+}
+
 static enum ingot_status start_threads(struct igt_daemon *daemon, struct ingot_error *err)
 {
     const struct igt_config *config = daemon->config;
@@ -125,6 +133,7 @@ static enum ingot_status start_threads(struct igt_daemon *daemon, struct ingot_e
         .role = daemon->role,
         .lease_us = config->lease_us,
         .describe = describe,
+        .looked = note_store,
         .context = daemon,
     };
     /* A handle that only reads leaves the writing of checkpoints to the journal's. */

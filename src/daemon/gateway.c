@@ -47,6 +47,7 @@ struct igt_gateway {
     struct ingot_ksuid_generator ids; /* used by the server's one thread only */
     char address[INET6_ADDRSTRLEN + 16];
     atomic_int closed;
+    atomic_int store_status; /* enum ingot_status: what a sign of life met */
     pthread_mutex_t lock;
     pthread_cond_t idle;
     size_t active; /* requests that were begun and not ended */
@@ -390,7 +391,8 @@ static enum MHD_Result answer_health(struct exchange *exchange)
 {
     static const char good[] = "{\"status\":\"ok\"}\n";
     static const char bad[] = "{\"status\":\"the store cannot be written to\"}\n";
-    int healthy = igt_journal_is_healthy(exchange->gateway->journal);
+    int healthy = igt_journal_is_healthy(exchange->gateway->journal) &&
+                  atomic_load(&exchange->gateway->store_status) == INGOT_OK;
     return answer(exchange->connection, healthy ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE,
                   healthy ? good : bad, healthy ? sizeof good - 1 : sizeof bad - 1, NULL, NULL);
 }
@@ -610,6 +612,11 @@ enum ingot_status igt_gateway_start(const char *host, uint16_t port,
 const char *igt_gateway_address(const struct igt_gateway *gateway)
 {
     return gateway->address;
+}
+
+void igt_gateway_note_store(struct igt_gateway *gateway, enum ingot_status status)
+{
+    atomic_store(&gateway->store_status, (int)status);
 }
 
 void igt_gateway_close(struct igt_gateway *gateway)

@@ -23,6 +23,12 @@ enum ingot_status igt_gateway_start(const char *host, uint16_t port,
 /* "127.0.0.1:8080", with the port that is in use. Valid until stop. */
 const char *igt_gateway_address(const struct igt_gateway *gateway);
 
+/*
+ * What the store last answered when it was asked for nothing but a sign of life:
+ * GET /healthz tells that it takes nothing. Without that it tells of the journal alone.
+ */
+void igt_gateway_note_store(struct igt_gateway *gateway, enum ingot_status status);
+
 /* Takes nothing new: connections and requests that come are refused with 503. */
 void igt_gateway_close(struct igt_gateway *gateway);
 

@@ -12,6 +12,9 @@
 #define BEATS_A_LEASE 5
 #define LOOK_US 250000
 
+/* While it fails it says so this often: what it fails for may change. */
+#define REMIND_US 10000000
+
 struct igt_pulse {
     struct ingot_store *store;
     const struct ingot_toolkit *toolkit;
@@ -28,6 +31,7 @@ struct igt_pulse {
     int64_t steady_us;        /* since when our heartbeats have been on time */
     int64_t next_beat_us;     /* by the monotonic clock */
     int failing;
+    int64_t remind_us; /* when to say so again, by the monotonic clock */
 };
 
 static int64_t monotonic_us(void)
@@ -147,6 +151,20 @@ static void farewell(struct igt_pulse *pulse)
     igt_buffer_fini(&about);
 }
 
+/* Logs that the store does not answer, and that it does again. */
+static void tell_health(struct igt_pulse *pulse, enum ingot_status status,
+                        const struct ingot_error *err)
+{
+    const int64_t now_us = monotonic_us();
+    if (status && (!pulse->failing || now_us >= pulse->remind_us)) {
+        igt_log(pulse->toolkit, INGOT_WARN, "event=heartbeat_failed error=\"%s\"", err->message);
+        pulse->remind_us = now_us + REMIND_US;
+    } else if (!status && pulse->failing) {
+        igt_log(pulse->toolkit, INGOT_INFO, "event=heartbeat_recovered");
+    }
+    pulse->failing = status != INGOT_OK;
+}
+
 static void *run(void *context)
 {
     struct igt_pulse *pulse = context;
@@ -155,11 +173,8 @@ static void *run(void *context)
     while (!pulse->stopping) {
         pthread_mutex_unlock(&pulse->lock);
         enum ingot_status status = look(pulse, &err);
-        if (status && !pulse->failing)
-            igt_log(pulse->toolkit, INGOT_WARN, "event=heartbeat_failed error=\"%s\"", err.message);
-        else if (!status && pulse->failing)
-            igt_log(pulse->toolkit, INGOT_INFO, "event=heartbeat_recovered");
-        pulse->failing = status != INGOT_OK;
+        pulse->config.looked(pulse->config.context, status);
+        tell_health(pulse, status, &err);
         struct timespec until;
         clock_gettime(CLOCK_MONOTONIC, &until);
         until.tv_nsec += LOOK_US * 1000;

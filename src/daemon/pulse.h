@@ -14,6 +14,8 @@ struct igt_pulse_config {
     int64_t lease_us;
     /* Writes the members of a JSON object, for people; called on the pulse's thread. */
     void (*describe)(void *context, struct igt_buffer *about);
+    /* Told after each look at the store what came of it, on the same thread. */
+    void (*looked)(void *context, enum ingot_status status);
     void *context;
 };
 
