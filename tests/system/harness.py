@@ -421,6 +421,21 @@ class OwnServer(Server):
     def start(self):
         self.control("-l", os.path.join(self.folder, "log"), "start")
 
+    def stop(self):
+        self.control("-m", "fast", "stop")
+
+    def demote(self):
+        """Has it go on as a standby, that waits for a primary."""
+        self.stop()
+        path = os.path.join(self.data, "standby.signal")
+        with open(path, "wb"):
+            pass
+        shutil.chown(path, "postgres" if self.wrapper else None)
+        self.start()
+
+    def promote(self):
+        self.control("promote")
+
     def runs(self):
         return os.path.exists(os.path.join(self.data, "postmaster.pid"))
 

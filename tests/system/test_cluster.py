@@ -631,6 +631,60 @@ def a_server_that_is_stopped_in_mid_commit_loses_nothing(lab):
     cluster.finish()
 
 
+def expect_refusal(cluster, member, reason):
+    """Who runs tells that nothing goes in, and waits; nobody can start, and all say why."""
+    wait_for(lambda: re.search(f"event=heartbeat_failed .*{reason}", member.log()), "the reason")
+    equal(member.request("GET", "/healthz").status, 503)
+    answer = member.post([{"source": "cluster", "name": "a"}])
+    equal(answer.status, 503, answer.body)
+    matches(answer.body.decode(), reason)
+    for verb in ("serve", "gateway", "scheduler"):
+        late = cluster.launch(verb)
+        equal(late.wait(), 3, late.log())
+        matches(late.log(), f"(?m)^ingot: .*{reason}")
+        cluster.members.remove(late)
+    result = cluster.lab.run("counts")
+    equal((result.returncode, result.stdout), (3, ""), result.stderr)
+    matches(result.stderr, reason)
+
+
+def is_healthy(member):
+    return member.request("GET", "/healthz").status == 200
+
+
+@test
+def a_server_that_has_become_a_standby_is_refused_until_it_is_promoted(lab):
+    server = OwnServer(lab)
+    cluster = Cluster(lab, server)
+    member = cluster.start()
+    cluster.populate(sql_clients=0)
+    cluster.goes_on()
+    server.demote()
+    expect_refusal(cluster, member, "is a standby")
+    server.promote()
+    cluster.goes_on()
+    wait_for(lambda: is_healthy(member), "its health")
+    cluster.finish()
+
+
+@test
+def a_server_that_does_without_fsync_is_refused(lab):
+    server = OwnServer(lab)
+    cluster = Cluster(lab, server)
+    member = cluster.start()
+    cluster.populate(sql_clients=0)
+    cluster.goes_on()
+    for setting in ("off", "on"):
+        server.ask(f"ALTER SYSTEM SET fsync = {setting}")
+        server.stop()
+        server.start()
+        if setting == "off":
+            expect_refusal(cluster, member, "fsync = off")
+    cluster.goes_on()
+    wait_for(lambda: is_healthy(member), "its health")
+    cluster.finish()
+
+
 def next_xid(server):
     return int(server.ask("SELECT pg_current_xact_id()")[0][0])
 
