@@ -464,6 +464,7 @@ static enum ingot_status fill_commit(struct ingot_store *store, const struct ing
         commit->transitions[commit->transition_count++] = (struct ingot_commit_transition){
             .row = batch->rows[i],
             .hangs_on = before == INGOT_ALONE ? INGOT_ALONE : batch->places[before],
+            .notice = INGOT_NOTICE_SENT, /* whoever works the lane commits by himself */
         };
     }
     return status;
@@ -538,6 +539,7 @@ static enum ingot_status add_discard(struct deletion *deletion, const struct ing
                 .due_us = INGOT_NO_TIME,
                 .error = {deletion->note.data, deletion->note.len}},
         .hangs_on = INGOT_ALONE,
+        .notice = INGOT_NOTICE_SENT,
     };
     return INGOT_OK;
 }

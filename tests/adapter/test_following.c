@@ -416,6 +416,25 @@ static void a_transition_that_lost_sends_no_notice(void **state)
     end(&follower);
 }
 
+static void protocol_3_7_programs_and_operators_send_notices_of_what_they_write(void **state)
+{
+    struct fixture *fixture = *state;
+    ingot_ksuid moved = fixture_put_one(fixture, "crm"), deleted = fixture_put_one(fixture, "crm");
+    struct follower follower = begin(fixture);
+    struct ingot_transition row = claim(&moved, 0, INGOT_NOTICE_NONE).row;
+    assert_int_equal(fixture_add(fixture, &row), INGOT_STORED);
+    assert_int_equal(follow(&follower), 1);
+    find_seen(&follower, INGOT_SIGHTED_NOTICE, &moved);
+    assert_int_equal(fixture_add(fixture, &row), INGOT_LOST);
+    assert_int_equal(follow(&follower), 0);
+    assert_int_equal(ingot_store_delete(fixture->store, &fixture->toolkit, &deleted, 1,
+                                        INGOT_DELETE_FORCED, "me", "test", NULL),
+                     INGOT_OK);
+    assert_int_equal(follow(&follower), 1);
+    find_seen(&follower, INGOT_SIGHTED_NOTICE, &deleted);
+    end(&follower);
+}
+
 static void an_event_that_was_there_already_is_not_sighted_again(void **state)
 {
     struct fixture *fixture = *state;
@@ -1248,6 +1267,7 @@ int main(int argc, char **argv)
         TEST(what_the_follower_knows_is_left_out_and_nothing_else),
         TEST(what_was_undone_is_never_sighted),
         TEST(a_transition_that_lost_sends_no_notice),
+        TEST(protocol_3_7_programs_and_operators_send_notices_of_what_they_write),
         TEST(an_event_that_was_there_already_is_not_sighted_again),
         TEST(a_cursor_outlives_the_handle),
         TEST(what_is_no_cursor_is_refused),
