@@ -725,6 +725,153 @@ static void wake_ups_can_be_off(void **state)
     ingot_store_close(store);
 }
 
+/* ---- what is written ---------------------------------------------------- */
+
+/* The setting counts that holds when the transaction commits, which a deferred trigger sees. */
+static void watch_commits(const struct fixture *fixture)
+{
+    static const char *const tables[] = {"events",      "transitions", "added_jobs", "notices",
+                                         "retirements", "checkpoints", "heartbeats", "routes"};
+    char sql[256];
+    on_server(fixture, "ALTER DATABASE %s SET synchronous_commit = off");
+    assert_int_equal(
+        fixture_sql(fixture,
+                    "CREATE FUNCTION public.watch() RETURNS trigger LANGUAGE plpgsql AS $$ "
+                    "BEGIN IF current_setting('synchronous_commit') <> 'on' THEN RAISE "
+                    "'% is committed carelessly', TG_TABLE_NAME; END IF; RETURN NULL; END $$"),
+        0);
+    for (size_t i = 0; i < COUNT(tables); i++) {
+        snprintf(sql, sizeof sql,
+                 "CREATE CONSTRAINT TRIGGER watch AFTER INSERT ON %s DEFERRABLE INITIALLY DEFERRED "
+                 "FOR EACH ROW EXECUTE FUNCTION public.watch()",
+                 tables[i]);
+        assert_int_equal(fixture_sql(fixture, sql), 0);
+    }
+    assert_int_not_equal(fixture_sql(fixture, "INSERT INTO routes (version, body) VALUES (9, '1')"),
+                         0);
+    end_connections(fixture); /* so that the database's setting holds */
+}
+
+static void protocol_2_1_every_commit_is_synchronous_whatever_the_server_says(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct ingot_heartbeat heartbeat = {
+        .process = fixture_owner('p'), .n = 1, .about = ingot_bytes_of("{}")};
+    const struct ingot_checkpoint checkpoint = {
+        .lane = 1, .cursor = ingot_bytes_of("x"), .body = ingot_bytes_of("y")};
+    struct ingot_heartbeats found;
+    struct ingot_page *page = NULL;
+    watch_commits(fixture);
+    ingot_ksuid id = fixture_put_one(fixture, "crm");
+    struct ingot_transition row =
+        fixture_row(&id, 0, 1, INGOT_STATE_ACKNOWLEDGED, INGOT_STATE_EXECUTING, 1);
+    assert_int_equal(fixture_add(fixture, &row), INGOT_STORED); /* with a notice */
+    struct ingot_job job = fixture_job(fixture, "mail", "*");
+    job.event_id = id;
+    assert_int_equal(ingot_store_add_jobs(fixture->store, NULL, &job, 1, NULL), INGOT_OK);
+    assert_int_equal(
+        ingot_store_delete(fixture->store, NULL, &id, 1, INGOT_DELETE_FORCED, "me", "test", NULL),
+        INGOT_OK);
+    assert_int_equal(ingot_store_add_checkpoints(fixture->store, NULL, &checkpoint, 1, NULL),
+                     INGOT_OK);
+    assert_int_equal(
+        ingot_store_heartbeat(fixture->store, NULL, &heartbeat, SECOND_US, &page, &found, NULL),
+        INGOT_OK);
+    ingot_page_destroy(page);
+    assert_int_equal(ingot_store_publish_routes(fixture->store, NULL,
+                                                ingot_bytes_of("{\"destinations\":[]}"), NULL),
+                     INGOT_OK);
+    assert_string_equal(fixture_ask(fixture, "SELECT min(n) FROM (SELECT count(*) n FROM events "
+                                             "UNION ALL SELECT count(*) FROM transitions "
+                                             "UNION ALL SELECT count(*) FROM added_jobs "
+                                             "UNION ALL SELECT count(*) FROM notices "
+                                             "UNION ALL SELECT count(*) FROM retirements "
+                                             "UNION ALL SELECT count(*) FROM checkpoints "
+                                             "UNION ALL SELECT count(*) FROM heartbeats "
+                                             "UNION ALL SELECT count(*) FROM routes) counts"),
+                        "1");
+}
+
+#define ADDERS 4
+#define ADDED 25 /* jobs of each that are for different destinations, and for the same one */
+
+/* Adds jobs to one event, while others do. */
+struct adder {
+    struct ingot_store *store;
+    pthread_t thread;
+    pthread_barrier_t *barrier;
+    struct ingot_job own[ADDED], same[ADDED];
+    char names[ADDED][2][24];
+    int stored_same[ADDED];
+    struct ingot_error error; /* of what ought to work */
+};
+
+static void *add_jobs(void *context)
+{
+    struct adder *adder = context;
+    struct ingot_error err = {0};
+    for (size_t i = 0; i < ADDED; i++) {
+        pthread_barrier_wait(adder->barrier);
+        if (ingot_store_add_jobs(adder->store, NULL, &adder->own[i], 1, &err))
+            adder->error = err;
+        enum ingot_status status =
+            ingot_store_add_jobs(adder->store, NULL, &adder->same[i], 1, &err);
+        adder->stored_same[i] = status == INGOT_OK;
+        if (status && status != INGOT_CONFLICT)
+            adder->error = err;
+    }
+    return NULL;
+}
+
+static void prepare_adder(struct fixture *fixture, struct adder *adder, size_t number,
+                          const ingot_ksuid *event_id)
+{
+    assert_int_equal(fixture_open(fixture, INGOT_MODE_WRITE, &adder->store, NULL), INGOT_OK);
+    for (size_t i = 0; i < ADDED; i++) {
+        snprintf(adder->names[i][0], sizeof adder->names[i][0], "own-%zu-%zu", number, i);
+        snprintf(adder->names[i][1], sizeof adder->names[i][1], "same-%zu", i);
+        adder->own[i] = fixture_job(fixture, adder->names[i][0], "*");
+        adder->same[i] = fixture_job(fixture, adder->names[i][1], "*");
+        adder->own[i].event_id = adder->same[i].event_id = *event_id;
+    }
+}
+
+static void
+protocol_1_5_and_6_3_who_add_jobs_at_once_take_a_number_each_and_a_slot_one(void **state)
+{
+    struct fixture *fixture = *state;
+    struct adder *adders = calloc(ADDERS, sizeof *adders);
+    pthread_barrier_t barrier;
+    char expected[16];
+    assert_non_null(adders);
+    ingot_ksuid id = fixture_put_one(fixture, "crm");
+    assert_int_equal(pthread_barrier_init(&barrier, NULL, ADDERS), 0);
+    for (size_t i = 0; i < ADDERS; i++) {
+        adders[i].barrier = &barrier;
+        prepare_adder(fixture, &adders[i], i, &id);
+    }
+    for (size_t i = 0; i < ADDERS; i++)
+        assert_int_equal(pthread_create(&adders[i].thread, NULL, add_jobs, &adders[i]), 0);
+    for (size_t i = 0; i < ADDERS; i++) {
+        pthread_join(adders[i].thread, NULL);
+        ingot_store_close(adders[i].store);
+    }
+    for (size_t i = 0; i < ADDERS; i++)
+        assert_string_equal(adders[i].error.message, "");
+    for (size_t i = 0; i < ADDED; i++) {
+        int stored = 0;
+        for (size_t j = 0; j < ADDERS; j++)
+            stored += adders[j].stored_same[i];
+        assert_int_equal(stored, 1);
+    }
+    snprintf(expected, sizeof expected, "%d", ADDERS * ADDED + ADDED);
+    assert_string_equal(fixture_ask(fixture, "SELECT count(*) FROM added_jobs"), expected);
+    assert_string_equal(fixture_ask(fixture, "SELECT max(job) FROM added_jobs"), expected);
+    pthread_barrier_destroy(&barrier);
+    free(adders);
+    fixture_verify(fixture);
+}
+
 /* ---- heartbeats --------------------------------------------------------- */
 
 static struct ingot_heartbeats beat(struct fixture *fixture, char letter, uint32_t n,
@@ -1056,6 +1203,8 @@ int main(void)
         TEST(at_most_one_wake_up_a_millisecond_is_sent),
         TEST(waking_a_server_that_does_not_answer_takes_no_time),
         TEST(wake_ups_can_be_off),
+        TEST(protocol_2_1_every_commit_is_synchronous_whatever_the_server_says),
+        TEST(protocol_1_5_and_6_3_who_add_jobs_at_once_take_a_number_each_and_a_slot_one),
         TEST(the_newest_heartbeat_of_each_process_is_read),
         TEST(protocol_1_3_who_sits_on_a_number_for_a_lease_is_ended),
         TEST(protocol_1_3_who_was_stopped_half_way_through_a_commit_is_ended),
