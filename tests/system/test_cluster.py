@@ -593,6 +593,36 @@ def a_network_that_stands_still_or_is_slow_ends_nobody(lab):
 
 
 @test
+def who_was_silent_himself_takes_nothing_over(lab):
+    cluster = Cluster(lab, routes=MANY)  # PROTOCOL 5.1
+    between = proxy.Proxy(lab.server.host, lab.server.port)
+    lab.cleanups.append(between.close)
+    cluster.port = between.port
+    gateway = cluster.start("gateway")
+    for _ in range(2):
+        cluster.start("scheduler")
+    wait_for(lambda: is_shared(lab, 2), "two to hold all lanes between them")
+    time.sleep(2 * LEASE_S)  # so that both may judge
+    for sink in cluster.sinks.values():
+        sink.signal(signal.SIGSTOP)
+    gateway.emit()
+    wait_for(lambda: lab.sql("SELECT count(*) FROM ingot.transitions") == [(len(MANY),)],
+             "all attempts to begin")
+    check(len(lab.sql("SELECT DISTINCT owner FROM ingot.transitions")) == 2, "one works alone")
+    between.pause()
+    time.sleep(3 * LEASE_S)
+    between.resume()
+    time.sleep(3 * LEASE_S)
+    for sink in cluster.sinks.values():
+        sink.signal(signal.SIGCONT)
+    cluster.settle()
+    equal(lab.sql("SELECT state_before, state_after, count(*) FROM ingot.transitions"
+                  " GROUP BY 1, 2 ORDER BY 1"), [(1, 3, len(MANY)), (3, 4, len(MANY))])
+    lab.verify()
+    check_counters(lab)
+
+
+@test
 @lasts(240)
 def fifty_clients_share_two_connections_behind_pgbouncer(lab):
     cluster = Cluster(lab)

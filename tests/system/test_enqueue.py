@@ -858,6 +858,17 @@ def the_transaction_of_an_event_is_committed_synchronously(lab):
 
 
 @test
+def inserting_in_sql_notifies_nobody(lab):
+    psql, listener = store(lab), session(lab)
+    listener.ask("LISTEN ingot")
+    psql.ask(insert([event()] * 3))
+    one(psql, "SELECT ingot.emit('order.paid', '{}')")
+    equal(listener.ask("SELECT 1"), [["1"]])
+    psql.ask("NOTIFY ingot")  # which would be seen
+    check(len(listener.ask("SELECT 1")) > 1, "nothing is heard at all")
+
+
+@test
 def no_row_is_ever_updated(lab):
     psql = store(lab)
     given = event(id=ksuid())
