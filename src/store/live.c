@@ -31,7 +31,8 @@ struct igt_candidates {
     size_t count, size;
     size_t listed; /* count when the lists had been read */
     struct ingot_lanes covered;
-    char *cursor; /* where to follow from for what came since */
+    char *cursor;  /* where to follow from for what came since */
+    uint64_t life; /* of the server that gave the cursor */
 };
 
 static enum ingot_status no_memory(struct ingot_error *err)
@@ -190,8 +191,10 @@ static enum ingot_status follow(struct ingot_store *store, const struct ingot_to
         return no_memory(err);
     if (status)
         return status;
-    if (!candidates->cursor)
+    if (!candidates->cursor) {
         candidates->cursor = strndup(followed.cursor.data, followed.cursor.len);
+        candidates->life = followed.life;
+    }
     ingot_page_destroy(page);
     return candidates->cursor ? INGOT_OK : no_memory(err);
 }
@@ -370,16 +373,19 @@ static struct igt_candidates *exchange(struct ingot_store *store, struct igt_can
     return before;
 }
 
-/* Adds what came since the last page. */
+/* Adds what came since the last page; a cursor that outlived its server might miss some of it (PROTOCOL 3.3). */
 static enum ingot_status refresh(struct ingot_store *store, const struct ingot_toolkit *toolkit,
                                  struct igt_candidates *candidates, struct ingot_error *err)
 {
     size_t before = candidates->count;
     char *cursor = candidates->cursor;
+    const uint64_t life = candidates->life;
     candidates->cursor = NULL;
     enum ingot_status status =
         follow(store, toolkit, ingot_bytes_of(cursor), &candidates->covered, candidates, err);
     free(cursor);
+    if (!status && candidates->life != life)
+        status = ingot_error_set(err, INGOT_INVALID, "store: its server was started anew");
     if (!status && candidates->count > before)
         candidates->count = igt_ids_arrange(candidates->ids, candidates->count);
     return status;

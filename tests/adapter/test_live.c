@@ -49,6 +49,8 @@ static struct {
 static struct ingot_commit *meanwhile;
 static unsigned meanwhile_follow;
 
+static uint64_t restarts; /* of the server, as far as follow tells */
+
 static void do_meanwhile(void *handle, const struct ingot_toolkit *toolkit)
 {
     struct ingot_commit *commit = meanwhile;
@@ -85,7 +87,11 @@ static enum ingot_status watch_follow(void *handle, const struct ingot_toolkit *
 {
     if (++work.follows == meanwhile_follow && meanwhile)
         do_meanwhile(handle, toolkit);
-    return inner->follow(handle, toolkit, from, sighted, context, page, ret_followed, err);
+    enum ingot_status status =
+        inner->follow(handle, toolkit, from, sighted, context, page, ret_followed, err);
+    if (!status)
+        ret_followed->life += restarts;
+    return status;
 }
 
 static enum ingot_status watch_checkpoints(void *handle, const struct ingot_toolkit *toolkit,
@@ -999,6 +1005,28 @@ static void a_further_page_of_find_has_what_came_since_the_first(void **state)
     assert_int_equal(work.follows, 3 + 1); /* one was the checkpoint's */
 }
 
+static void
+protocol_3_3_a_page_after_a_restart_of_the_server_reads_the_checkpoints_anew(void **state)
+{
+    struct fixture *fixture = *state;
+    struct ingot_where where = {.status_notin = TERMINAL, .limit = 1};
+    ingot_ksuid ids[3];
+    for (size_t i = 0; i < 3; i++)
+        ids[i] = fixture_put_one(fixture, "crm");
+    take_all_checkpoints(fixture, WELL);
+    for (size_t i = 0; i < 3; i++) {
+        struct ingot_page *page = find(fixture, &where);
+        assert_int_equal(page->job_count, 1);
+        assert_memory_equal(&page->events[0].id, &ids[i], 20);
+        where.after = page->next;
+        ingot_page_destroy(page);
+        assert_int_equal(work.lists, i == 0 ? 1 : 2);
+        restarts = 1;
+    }
+    restarts = 0;
+    assert_int_equal(work.finds, 0);
+}
+
 static void a_find_that_begins_reads_the_checkpoints_anew(void **state)
 {
     struct fixture *fixture = *state;
@@ -1330,6 +1358,7 @@ int main(int argc, char **argv)
         TEST(find_asks_the_adapter_when_a_lane_has_no_checkpoint),
         TEST(who_only_reads_finds_without_reading_history_too),
         TEST(a_further_page_of_find_has_what_came_since_the_first),
+        TEST(protocol_3_3_a_page_after_a_restart_of_the_server_reads_the_checkpoints_anew),
         TEST(a_find_that_begins_reads_the_checkpoints_anew),
         TEST(what_comes_while_checkpoints_are_followed_is_on_the_next_page),
         TEST(lists_are_read_again_when_too_much_was_followed),
