@@ -650,6 +650,23 @@ static void a_wake_up_ends_another_handles_wait(void **state)
     ingot_store_close(listener);
 }
 
+/* Each step of connecting needs a call, and who commits seldom makes few. */
+static void who_rings_seldom_is_heard(void **state)
+{
+    struct fixture *fixture = *state;
+    struct ingot_store *listener = open_waker(fixture, NULL), *ringer = open_waker(fixture, NULL);
+    int calls = 0;
+    hear(listener);
+    do {
+        ingot_store_wake(ringer);
+        calls++;
+    } while (wait_us(listener, SECOND_US / 4, INGOT_OK) >= SECOND_US / 4);
+    print_message("# %d calls\n", calls);
+    assert_in_range(calls, 1, 4);
+    ingot_store_close(ringer);
+    ingot_store_close(listener);
+}
+
 static int take_notifications(PGconn *connection)
 {
     int heard = 0;
@@ -1200,6 +1217,7 @@ int main(void)
         TEST(what_failed_to_migrate_left_nothing),
         TEST(what_went_up_comes_down_again),
         TEST(a_wake_up_ends_another_handles_wait),
+        TEST(who_rings_seldom_is_heard),
         TEST(at_most_one_wake_up_a_millisecond_is_sent),
         TEST(waking_a_server_that_does_not_answer_takes_no_time),
         TEST(wake_ups_can_be_off),

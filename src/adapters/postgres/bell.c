@@ -1,9 +1,10 @@
 /*
  * Wake-ups: a NOTIFY after the commits, at most one a millisecond, on a
  * connection of its own, for inside a commit it would have all commits wait for
- * each other. Nothing here ever waits for the server but postgres_wait(). A
- * name in the option wake_connection is looked up by libpq, which takes its
- * time; without that option the address of the store's connection serves.
+ * each other. Nothing here waits for the server but postgres_wait(), and who
+ * rings first, for a moment, while the connection is made. A name in the option
+ * wake_connection is looked up by libpq, which takes its time; without that
+ * option the address of the store's connection serves.
  */
 #include "postgres.h"
 
@@ -14,6 +15,9 @@
 
 #define RING_EVERY_US 1000
 #define CONNECT_MAX_US 5000000
+
+/* Who rings waits so long, at most and once, for a connection that is being made. */
+#define CONNECT_PATIENCE_US 20000
 
 enum stage {
     BELL_CLOSED,
@@ -39,6 +43,7 @@ struct postgres_bell {
     int due;                         /* something was committed, and nobody was told */
     int64_t next_ring_us;            /* monotonic, as all times here */
     int64_t give_up_us;              /* of connecting */
+    int64_t patience_us;             /* of who rings, until when */
     int64_t next_connect_us, connect_wait_us;
 };
 
@@ -110,6 +115,7 @@ static void open_bell(struct postgres_bell *bell, const struct postgres_store *s
     bell->stage = BELL_CONNECTING;
     bell->wants = PGRES_POLLING_WRITING;
     bell->give_up_us = now_us + CONNECT_MAX_US;
+    bell->patience_us = now_us + CONNECT_PATIENCE_US;
     if (PQstatus(bell->connection) == CONNECTION_BAD)
         fail(bell);
     else
@@ -191,6 +197,18 @@ static void advance(struct postgres_bell *bell)
     }
 }
 
+/* Connecting takes some steps, and who commits seldom would never come to its end: each needs a call. */
+static void see_to_connection(struct postgres_bell *bell)
+{
+    int64_t left_us;
+    while (bell->stage == BELL_CONNECTING &&
+           (left_us = bell->patience_us - postgres_monotonic_us()) > 0) {
+        struct pollfd fd = {.fd = PQsocket(bell->connection), .events = events_of(bell)};
+        poll(&fd, 1, (int)(left_us / 1000) + 1);
+        go_on_connecting(bell);
+    }
+}
+
 void postgres_wake(void *handle)
 {
     struct postgres_store *store = handle;
@@ -199,6 +217,7 @@ void postgres_wake(void *handle)
         return;
     bell->due = 1;
     open_bell(bell, store);
+    see_to_connection(bell);
     advance(bell);
     const int64_t now_us = postgres_monotonic_us();
     if (bell->stage != BELL_IDLE || now_us < bell->next_ring_us)
