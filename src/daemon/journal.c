@@ -475,6 +475,33 @@ static int is_fatal(enum ingot_status status)
     return status == INGOT_IO || status == INGOT_CORRUPT || status == INGOT_UNKNOWN;
 }
 
+/* Each batch alone, so that only the one with the culprit is kept for later; that one stays in the share. */
+static enum ingot_status commit_batches_apart(struct igt_journal *journal, struct share *share,
+                                              struct ingot_error *err)
+{
+    struct igt_batch *batches = share->batches, **last = &share->batches;
+    struct ingot_error why = {0};
+    enum ingot_status status = INGOT_OK;
+    share->batches = NULL;
+    share->row_count = 0;
+    for (struct igt_batch *batch = batches, *next; batch; batch = next) {
+        next = batch->next;
+        batch->next = NULL;
+        struct share alone = {.batches = batch, .row_count = batch->rows.count};
+        enum ingot_status outcome = status;
+        if (!status || status == INGOT_RETRY)
+            outcome = commit_share(journal, &alone, &why);
+        if (!outcome)
+            continue;
+        status = outcome;
+        *err = why;
+        *last = batch;
+        last = &batch->next;
+        share->row_count += batch->rows.count;
+    }
+    return status;
+}
+
 /*
  * A share was refused for a reason of its contents, or waited too long for a
  * lock: each request alone, so that only the culprit gets the error (PROTOCOL
@@ -499,7 +526,7 @@ static enum ingot_status commit_apart(struct igt_journal *journal, struct share 
     }
     share->request_count = share->event_count = 0;
     if (!status && share->batches)
-        status = commit_share(journal, share, err);
+        status = commit_batches_apart(journal, share, err);
     return status;
 }
 

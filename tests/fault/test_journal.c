@@ -39,6 +39,7 @@ static struct {
     unsigned send_failures;  /* so many cannot even be sent, with this status */
     enum ingot_status send_status;
     struct ingot_commit *sent; /* and not finished */
+    ingot_ksuid locked; /* a rival's open transaction has the next number of this event's job */
     unsigned sends;
 } fault = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
@@ -86,6 +87,11 @@ static enum ingot_status faulty_commit(void *handle, const struct ingot_toolkit 
             sqlstate = "55P03";
         }
     }
+    for (size_t i = 0; i < commit->transition_count; i++)
+        if (ingot_ksuid_compare(&commit->transitions[i].row.event_id, &fault.locked) == 0) {
+            status = INGOT_RETRY;
+            sqlstate = "55P03";
+        }
     if (!status && commit->event_count > fault.largest_events)
         fault.largest_events = commit->event_count;
     fault.commits += !status;
@@ -270,6 +276,7 @@ static int open_bench_that_commits(void **state, enum halves halves)
     fault.passes = fault.sends = fault.send_failures = 0;
     fault.failures = fault.commits = fault.refusals = fault.again = 0;
     fault.sqlstate = NULL;
+    memset(&fault.locked, 0, sizeof fault.locked);
     fault.stored_all_the_same = 0;
     fault.largest_events = 0;
     pthread_mutex_init(&bench->lock, NULL);
@@ -569,6 +576,39 @@ static void only_who_waits_for_a_lock_is_told_to_come_again(void **state)
     }
 }
 
+static void lock(const ingot_ksuid *event_id)
+{
+    pthread_mutex_lock(&fault.lock);
+    fault.locked = *event_id;
+    pthread_mutex_unlock(&fault.lock);
+}
+
+static void protocol_2_2_only_the_rows_of_who_is_locked_wait(void **state)
+{
+    static const ingot_ksuid none;
+    struct bench *bench = *state;
+    struct igt_request *requests[4];
+    for (size_t i = 0; i < 4; i++) {
+        requests[i] = make_request(bench, "n");
+        if (i == 3) {
+            close_gate(1);
+            lock(&requests[1]->events->id);
+        }
+        assert_int_equal(igt_journal_submit(bench->journal, requests[i]), INGOT_OK);
+    }
+    wait_until_a_commit_waits();
+    for (size_t i = 0; i < 3; i++)
+        igt_journal_submit_batch(bench->journal, make_claim(bench, &requests[i]->events->id));
+    close_gate(0);
+    assert_true(came(bench, &bench->rows, 2));
+    lock(&none);
+    assert_true(came(bench, &bench->rows, 3));
+    assert_int_equal(bench->rows, 3);
+    assert_int_equal(bench->failed, 0);
+    for (size_t i = 0; i < 4; i++)
+        igt_request_release(requests[i]);
+}
+
 static void requests_are_decided_in_the_order_in_which_they_came(void **state)
 {
     struct bench *bench = *state;
@@ -854,6 +894,8 @@ int main(void)
         HALVES(what_is_sent_again_has_the_first_claims_of_before),
         ONE(only_who_waits_for_a_lock_is_told_to_come_again),
         HALVES(only_who_waits_for_a_lock_is_told_to_come_again),
+        ONE(protocol_2_2_only_the_rows_of_who_is_locked_wait),
+        HALVES(protocol_2_2_only_the_rows_of_who_is_locked_wait),
         ONE(stop_commits_what_waits_and_takes_nothing_more),
         HALVES(stop_commits_what_waits_and_takes_nothing_more),
         ONE(requests_are_decided_in_the_order_in_which_they_came),
