@@ -910,9 +910,12 @@ class Storm:
         self.replace(victim)
 
     def leave(self):
-        """A process ends as it should."""
+        """A process ends as it should, unless it has only begun to start."""
         victim = self.some("gateway", "scheduler")
-        victim.terminate()
+        victim.signal(signal.SIGTERM)
+        code = victim.wait()
+        check(code == 0 or not victim.announced(), victim.log_path, "ended:", code,
+              victim.log()[-3000:])
         self.cluster.members.remove(victim)
         self.replace(victim)
 
