@@ -85,8 +85,7 @@ static double rows_of(const struct igt_journal_numbers *numbers)
                : 0;
 }
 
-static enum ingot_status start_producers(const struct igt_bench *bench,
-                                         const struct igt_course *course, struct igt_engine *engine,
+static enum ingot_status start_producers(const struct igt_course *course, struct igt_engine *engine,
                                          struct igt_ledger *ledger,
                                          struct igt_producers **ret_producers,
                                          struct ingot_error *err)
@@ -96,12 +95,16 @@ static enum ingot_status start_producers(const struct igt_bench *bench,
         .ledger = ledger,
         .threads = course->producers,
         .batch = course->batch,
-        .count = course->made,
+        .count = course->made / ledger->shape.fan_out,
         .ahead = course->ahead,
         .rate = course->rate,
-        .data_bytes = bench->options->data_bytes,
     };
     return igt_producers_start(&production, ret_producers, err);
+}
+
+struct igt_shape igt_plain_shape(const struct igt_bench *bench)
+{
+    return (struct igt_shape){bench->options->data_bytes, 1, 1};
 }
 
 enum ingot_status igt_run_course(struct igt_bench *bench, const struct igt_course *course,
@@ -110,18 +113,20 @@ enum ingot_status igt_run_course(struct igt_bench *bench, const struct igt_cours
     struct igt_engine *engine = NULL;
     struct igt_producers *producers = NULL;
     struct igt_ledger *ledger = &outcome->ledger;
+    const struct igt_shape shape = course->shape.fan_out ? course->shape : igt_plain_shape(bench);
     const size_t jobs = course->waiting + course->made;
-    enum ingot_status status = igt_ledger_create(jobs, ledger, err);
+    enum ingot_status status = igt_ledger_create(jobs, &shape, ledger, err);
     const struct igt_engine_config config = {
         .store = course->url,
         .role = course->role,
-        .concurrency = IGT_BENCH_CONCURRENCY,
+        .concurrency = IGT_BENCH_CONCURRENCY / shape.destinations,
+        .destinations = shape.destinations,
         .ledger = ledger,
     };
     if (!status)
         status = igt_engine_start(&config, &engine, err);
     if (!status && course->made)
-        status = start_producers(bench, course, engine, ledger, &producers, err);
+        status = start_producers(course, engine, ledger, &producers, err);
     if (!status)
         status = igt_wait_for_count(bench,
                                     igt_counter_of(course->role == IGT_ROLE_GATEWAY
@@ -173,7 +178,7 @@ enum ingot_status igt_drain_ingot(struct igt_bench *bench, const char *name, con
     const struct igt_filling filling = {
         .count = jobs, .as = IGT_FILL_WAITING, .data_bytes = bench->options->data_bytes};
     const struct igt_course course = {.url = url, .role = IGT_ROLE_SCHEDULER, .waiting = jobs};
-    enum ingot_status status = igt_bench_fill(url, &filling, 1, bench->options->toolkit, err);
+    enum ingot_status status = igt_bench_fill(url, &filling, bench->options->toolkit, err);
     if (!status)
         status = igt_run_course(bench, &course, &outcome, err);
     if (!status) {

@@ -2,7 +2,6 @@
 #include "engine.h"
 
 #include "core/toolkit.h"
-#include "store/checkpoint.h"
 
 #include <pthread.h>
 #include <semaphore.h>
@@ -12,12 +11,8 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#define DESTINATION "bench"
 #define SOURCE "bench"
 #define EVENT_NAME "bench.event"
-
-/* Events of one commit when a store is filled. */
-#define FILL_EVENTS 1000u
 
 #define NUMBER_DIGITS 10
 
@@ -38,9 +33,29 @@ void igt_bench_sleep_us(int64_t us)
     nanosleep(&(struct timespec){us / 1000000, us % 1000000 * 1000}, NULL);
 }
 
+/* ---- destinations ------------------------------------------------------- */
+
+/* So long is the name of a destination at most, with its end. */
+#define DESTINATION_NAME_SIZE sizeof IGT_BENCH_DESTINATION "-4294967295"
+
+/* The first has a name without a number. */
+static int write_name(char name[DESTINATION_NAME_SIZE], unsigned destination)
+{
+    return destination
+               ? snprintf(name, DESTINATION_NAME_SIZE, "%s-%u", IGT_BENCH_DESTINATION, destination)
+               : snprintf(name, DESTINATION_NAME_SIZE, "%s", IGT_BENCH_DESTINATION);
+}
+
+static unsigned read_name(const char *name)
+{
+    const char *number = strchr(name, '-');
+    return number ? (unsigned)strtoul(number + 1, NULL, 10) : 0;
+}
+
 /* ---- the ledger --------------------------------------------------------- */
 
-enum ingot_status igt_ledger_create(size_t size, struct igt_ledger *ledger, struct ingot_error *err)
+enum ingot_status igt_ledger_create(size_t size, const struct igt_shape *shape,
+                                    struct igt_ledger *ledger, struct ingot_error *err)
 {
     const size_t counters = 64; /* bytes; each counter in a cache line's half */
     size_t bytes = 2 * counters + 3 * size * sizeof(int64_t);
@@ -50,6 +65,7 @@ enum ingot_status igt_ledger_create(size_t size, struct igt_ledger *ledger, stru
     int64_t *times = (void *)(memory + 2 * counters);
     *ledger = (struct igt_ledger){
         .size = size,
+        .shape = *shape,
         .submitted = times,
         .decided = times + size,
         .handed = times + 2 * size,
@@ -77,16 +93,25 @@ void igt_bench_data(char *data, size_t size, size_t number)
     memcpy(data + size - 2, "\"}", 2);
 }
 
+/* Which of all jobs it is: the event's number, and where its jobs go to, say that. */
+static size_t number_of(const struct igt_shape *shape, size_t event, const char *destination)
+{
+    const size_t first = event * shape->fan_out;
+    const size_t after = read_name(destination) + shape->destinations - first % shape->destinations;
+    return first + after % shape->destinations;
+}
+
 void igt_ledger_take(void *context, const struct igt_delivery *delivery)
 {
     static const char mark[] = "{\"n\":\"";
     struct igt_ledger *ledger = context;
     const char *at = memmem(delivery->body.data, delivery->body.len, mark, sizeof mark - 1);
-    size_t number = 0;
-    if (!at)
+    size_t event = 0;
+    if (!at || !ledger->size)
         return;
     for (const char *digit = at + sizeof mark - 1; *digit >= '0' && *digit <= '9'; digit++)
-        number = number * 10 + (size_t)(*digit - '0');
+        event = event * 10 + (size_t)(*digit - '0');
+    const size_t number = number_of(&ledger->shape, event, delivery->destination);
     if (number < ledger->size && !ledger->handed[number]) {
         ledger->handed[number] = igt_bench_now_us();
         atomic_fetch_add(ledger->handed_count, 1);
@@ -95,173 +120,45 @@ void igt_ledger_take(void *context, const struct igt_delivery *delivery)
 
 /* ---- events ------------------------------------------------------------- */
 
-/* Makes an event with one job in the arena; 0 when memory ran out. */
-static int make_event(struct igt_arena *arena, struct ingot_ksuid_generator *ids, size_t number,
-                      size_t data_bytes, struct ingot_event *event)
+/* The jobs of all events, one after another, go to the destinations in turn. */
+static int make_job(struct igt_arena *arena, struct ingot_ksuid_generator *ids,
+                    unsigned destination, const ingot_ksuid *event_id, struct ingot_job *job)
 {
-    char *data = igt_arena_alloc(arena, data_bytes);
-    struct ingot_job *job = igt_arena_alloc(arena, sizeof *job);
-    if (!data || !job)
-        return 0;
-    igt_bench_data(data, data_bytes, number);
-    *event = (struct ingot_event){
-        .source = ingot_bytes_of(SOURCE),
-        .name = ingot_bytes_of(EVENT_NAME),
-        .data = {data, data_bytes},
-        .sent_us = INGOT_NO_TIME,
-        .received_us = igt_now_us(NULL),
-        .retired_us = INGOT_NO_TIME,
-        .jobs = job,
-        .job_count = 1,
-    };
-    ingot_ksuid_generate(ids, NULL, &event->id);
+    char name[DESTINATION_NAME_SIZE];
+    const size_t len = (size_t)write_name(name, destination);
     *job = (struct ingot_job){
-        .destination = ingot_bytes_of(DESTINATION),
+        .destination = igt_arena_copy(arena, (struct ingot_bytes){name, len}),
         .event = ingot_bytes_of("*"),
         .due_us = INGOT_NO_TIME,
     };
-    ingot_ksuid_generate_for(ids, NULL, &event->id, &job->id);
-    return 1;
+    ingot_ksuid_generate_for(ids, NULL, event_id, &job->id);
+    return job->destination.data != NULL;
 }
 
-/* ---- filling ------------------------------------------------------------ */
-
-struct filler {
-    struct ingot_store *store;
-    struct ingot_ksuid_generator ids;
-    ingot_ksuid owner;
-    ingot_ksuid *live;
-    size_t live_count;
-};
-
-/* The claim and the success of an event's only job. */
-static void add_life(struct ingot_commit *commit, const struct filler *filler,
-                     const struct ingot_event *event)
+int igt_bench_make_event(struct igt_arena *arena, struct ingot_ksuid_generator *ids, size_t number,
+                         const struct igt_shape *shape, struct ingot_event *event)
 {
-    static const enum ingot_state states[] = {INGOT_STATE_ACKNOWLEDGED, INGOT_STATE_EXECUTING,
-                                              INGOT_STATE_SUCCEEDED};
-    for (uint32_t i = 0; i < 2; i++) {
-        size_t at = commit->transition_count++;
-        commit->transitions[at] = (struct ingot_commit_transition){
-            .row = {.event_id = event->id,
-                    .seq = i + 1,
-                    .attempt = 1,
-                    .state_before = states[i],
-                    .state_after = states[i + 1],
-                    .owner = filler->owner,
-                    .due_us = INGOT_NO_TIME},
-            .hangs_on = INGOT_ALONE,
-        };
-    }
-}
-
-/* What an event of a producer does not have. */
-static void dress(struct ingot_event *event, const struct igt_filling *filling)
-{
-    event->context = filling->context;
-    if (filling->due_us)
-        event->jobs[0].due_us = filling->due_us;
-}
-
-static enum ingot_status fill_some(struct filler *filler, const struct igt_filling *filling,
-                                   size_t first, size_t count, struct ingot_error *err)
-{
-    struct igt_arena *arena = igt_arena_create();
-    struct ingot_commit commit = {.rule = INGOT_COMMIT_EACH};
-    struct ingot_event *events = arena ? igt_arena_array(arena, count, sizeof *events) : NULL;
-    enum ingot_status status = INGOT_OK;
-    if (events) {
-        commit.events = igt_arena_array(arena, count, sizeof *commit.events);
-        commit.transitions = igt_arena_array(arena, 2 * count, sizeof *commit.transitions);
-    }
-    if (!commit.events || !commit.transitions)
-        status = no_memory(err);
-    for (size_t i = 0; i < count && !status; i++) {
-        if (!make_event(arena, &filler->ids, first + i, filling->data_bytes, &events[i]))
-            status = no_memory(err);
-        else
-            dress(&events[i], filling);
-        commit.events[commit.event_count++] =
-            (struct ingot_commit_event){.row = &events[i], .jobs_origin = INGOT_JOBS_MADE};
-        if (filling->as == IGT_FILL_FINISHED)
-            add_life(&commit, filler, &events[i]);
-        else
-            filler->live[filler->live_count++] = events[i].id;
-    }
-    if (!status)
-        status = ingot_store_commit(filler->store, NULL, &commit, err);
-    igt_arena_destroy(arena);
-    return status;
-}
-
-/* What a daemon would have written before it ended. */
-static enum ingot_status write_list(const struct filler *filler, struct ingot_error *err)
-{
-    struct ingot_page *page = NULL;
-    struct ingot_followed followed;
-    struct igt_buffer body = {0}, none = {0};
-    struct ingot_checkpoint checkpoints[INGOT_LANES];
-    enum ingot_status status =
-        ingot_store_follow(filler->store, NULL, &(struct ingot_following){.known_count = 0}, NULL,
-                           NULL, &page, &followed, err);
-    if (status)
-        return status;
-    igt_checkpoint_encode(filler->live, filler->live_count, &body);
-    igt_checkpoint_encode(NULL, 0, &none);
-    for (uint32_t lane = 0; lane < INGOT_LANES; lane++) {
-        const struct igt_buffer *of =
-            lane == ingot_lane_of(ingot_bytes_of(DESTINATION)) ? &body : &none;
-        checkpoints[lane] = (struct ingot_checkpoint){
-            .lane = lane, .cursor = followed.cursor, .body = {of->data, of->len}};
-    }
-    if (body.failed || none.failed)
-        status = no_memory(err);
-    else
-        status = ingot_store_add_checkpoints(filler->store, NULL, checkpoints, INGOT_LANES, err);
-    igt_buffer_fini(&body);
-    igt_buffer_fini(&none);
-    ingot_page_destroy(page);
-    return status;
-}
-
-static enum ingot_status fill_all(struct filler *filler, const struct igt_filling *filling,
-                                  const struct ingot_toolkit *toolkit, struct ingot_error *err)
-{
-    enum ingot_status status = INGOT_OK;
-    for (size_t done = 0; done < filling->count && !status; done += FILL_EVENTS) {
-        size_t some = filling->count - done;
-        some = some < FILL_EVENTS ? some : FILL_EVENTS;
-        if (toolkit && toolkit->progress &&
-            toolkit->progress(toolkit->context, done, filling->count) != 0)
-            return ingot_error_set(err, INGOT_CLOSED, "bench: stopped");
-        status = fill_some(filler, filling, filling->first + done, some, err);
-    }
-    return status;
-}
-
-enum ingot_status igt_bench_fill(const char *url, const struct igt_filling *fillings, size_t count,
-                                 const struct ingot_toolkit *toolkit, struct ingot_error *err)
-{
-    struct filler filler = {0};
-    struct ingot_options options;
-    size_t live = 0;
-    for (size_t i = 0; i < count; i++)
-        live += fillings[i].as == IGT_FILL_WAITING ? fillings[i].count : 0;
-    filler.live = malloc((live + 1) * sizeof *filler.live);
-    if (!filler.live)
-        return no_memory(err);
-    ingot_ksuid_generator_init(&filler.ids);
-    ingot_ksuid_generate(&filler.ids, NULL, &filler.owner);
-    enum ingot_status status = ingot_options_from_url(url, &options, err);
-    if (!status)
-        status = ingot_store_open(&options, NULL, &filler.store, err);
-    for (size_t i = 0; i < count && !status; i++)
-        status = fill_all(&filler, &fillings[i], toolkit, err);
-    if (!status)
-        status = write_list(&filler, err);
-    ingot_store_close(filler.store);
-    free(filler.live);
-    return status;
+    char *data = igt_arena_alloc(arena, shape->data_bytes);
+    struct ingot_job *jobs = igt_arena_array(arena, shape->fan_out, sizeof *jobs);
+    int made = data && jobs;
+    if (!made)
+        return 0;
+    igt_bench_data(data, shape->data_bytes, number);
+    *event = (struct ingot_event){
+        .source = ingot_bytes_of(SOURCE),
+        .name = ingot_bytes_of(EVENT_NAME),
+        .data = {data, shape->data_bytes},
+        .sent_us = INGOT_NO_TIME,
+        .received_us = igt_now_us(NULL),
+        .retired_us = INGOT_NO_TIME,
+        .jobs = jobs,
+        .job_count = shape->fan_out,
+    };
+    ingot_ksuid_generate(ids, NULL, &event->id);
+    for (size_t i = 0; i < shape->fan_out && made; i++)
+        made = make_job(arena, ids, (unsigned)((number * shape->fan_out + i) % shape->destinations),
+                        &event->id, &jobs[i]);
+    return made;
 }
 
 /* ---- the engine --------------------------------------------------------- */
@@ -285,24 +182,45 @@ static void *run(void *context)
     return NULL;
 }
 
+/* The configuration's text; NULL when memory ran out. */
+static char *write_config(const struct igt_engine_config *from, unsigned destinations)
+{
+    const char *url = from->destination_url ? from->destination_url : "http://127.0.0.1:1/";
+    struct igt_buffer text = {0};
+    igt_buffer_add_text(&text, "listen: 127.0.0.1:0\ndestinations:\n");
+    for (unsigned i = 0; i < destinations; i++) {
+        char name[DESTINATION_NAME_SIZE];
+        write_name(name, i);
+        igt_buffer_add_format(&text,
+                              "  %s: {kind: http, url: \"%s\", addresses: any, events: [\"*\"],"
+                              " concurrency: 1024}\n",
+                              name, url);
+    }
+    if (!text.failed)
+        return text.data;
+    igt_buffer_fini(&text);
+    return NULL;
+}
+
 enum ingot_status igt_engine_configure(const struct igt_engine_config *from,
                                        struct igt_config **ret_config, struct ingot_error *err)
 {
-    char text[512];
-    const char *url = from->destination_url ? from->destination_url : "http://127.0.0.1:1/";
-    snprintf(text, sizeof text,
-             "listen: 127.0.0.1:0\ndestinations: {" DESTINATION
-             ": {kind: http, url: \"%s\", addresses: any, events: [\"*\"], concurrency: 1024}}\n",
-             url);
+    const unsigned destinations = from->destinations ? from->destinations : 1;
+    char *text = write_config(from, destinations);
+    if (!text)
+        return no_memory(err);
     enum ingot_status status = igt_config_parse("bench", ingot_bytes_of(text), ret_config, err);
+    free(text);
     if (status)
         return status;
-    struct igt_config_destination *destination = &(*ret_config)->destinations[0];
     (*ret_config)->store = from->store;
-    destination->concurrency = from->concurrency;
-    if (!from->destination_url) {
-        destination->kind = IGT_KIND_INSIDE;
-        destination->inside = (struct igt_inside_config){igt_ledger_take, from->ledger};
+    for (unsigned i = 0; i < destinations; i++) {
+        struct igt_config_destination *destination = &(*ret_config)->destinations[i];
+        destination->concurrency = from->concurrency;
+        if (!from->destination_url) {
+            destination->kind = IGT_KIND_INSIDE;
+            destination->inside = (struct igt_inside_config){igt_ledger_take, from->ledger};
+        }
     }
     return INGOT_OK;
 }
@@ -377,7 +295,7 @@ struct igt_producers {
 /* One request of a producer, until it is decided. */
 struct order {
     struct igt_ledger *ledger;
-    size_t first;
+    size_t first, count; /* jobs */
     sem_t decided;
 };
 
@@ -385,10 +303,10 @@ static void on_decided(struct igt_request *request, void *context)
 {
     struct order *order = context;
     int64_t now_us = igt_bench_now_us();
-    for (size_t i = 0; i < request->event_count && !request->status; i++)
+    for (size_t i = 0; i < order->count && !request->status; i++)
         order->ledger->decided[order->first + i] = now_us;
     if (!request->status)
-        atomic_fetch_add(order->ledger->decided_count, request->event_count);
+        atomic_fetch_add(order->ledger->decided_count, order->count);
     sem_post(&order->decided);
 }
 
@@ -404,7 +322,7 @@ static void keep_pace(struct igt_producers *producers, size_t number)
             igt_bench_sleep_us(at_us - now_us);
     }
     while (production->ahead && !atomic_load(&producers->stopping) &&
-           number > atomic_load(ledger->handed_count) + production->ahead)
+           number * ledger->shape.fan_out > atomic_load(ledger->handed_count) + production->ahead)
         igt_bench_sleep_us(200);
 }
 
@@ -415,8 +333,8 @@ static int make_events(struct igt_producers *producers, size_t first, size_t cou
     int made = 1;
     pthread_mutex_lock(&producers->lock);
     for (size_t i = 0; i < count && made; i++)
-        made = make_event(request->arena, &producers->ids, first + i,
-                          producers->production.data_bytes, &request->events[i]);
+        made = igt_bench_make_event(request->arena, &producers->ids, first + i,
+                                    &producers->production.ledger->shape, &request->events[i]);
     pthread_mutex_unlock(&producers->lock);
     request->event_count = count;
     return made;
@@ -426,6 +344,7 @@ static enum ingot_status produce(struct igt_producers *producers, size_t first, 
                                  struct order *order, struct ingot_error *err)
 {
     const struct igt_production *production = &producers->production;
+    const struct igt_shape *shape = &production->ledger->shape;
     struct igt_request *request = igt_request_create();
     if (request) {
         request->events = igt_arena_array(request->arena, count, sizeof *request->events);
@@ -438,10 +357,11 @@ static enum ingot_status produce(struct igt_producers *producers, size_t first, 
     request->ids = IGT_IDS_MADE;
     request->decided = on_decided;
     request->context = order;
-    order->first = first;
+    order->first = first * shape->fan_out;
+    order->count = count * shape->fan_out;
     int64_t now_us = igt_bench_now_us();
-    for (size_t i = 0; i < count; i++)
-        production->ledger->submitted[first + i] = now_us;
+    for (size_t i = 0; i < order->count; i++)
+        production->ledger->submitted[order->first + i] = now_us;
     enum ingot_status status = igt_journal_submit(igt_daemon_journal(production->daemon), request);
     if (!status) {
         while (sem_wait(&order->decided) != 0)

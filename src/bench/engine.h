@@ -8,9 +8,22 @@
 
 #include "daemon/daemon.h"
 
-/* Instants of the monotonic clock, in microseconds; 0: not yet. Shared with child processes. */
+/* What events are like: their payload, and to how many of the destinations each goes. */
+struct igt_shape {
+    size_t data_bytes;
+    unsigned destinations, fan_out; /* fan_out is not more */
+};
+
+/* The first of the destinations. */
+#define IGT_BENCH_DESTINATION "bench"
+
+/*
+ * Instants of the monotonic clock, in microseconds; 0: not yet. Jobs are numbered event by
+ * event. Shared with child processes.
+ */
 struct igt_ledger {
     size_t size; /* jobs that there is room for */
+    struct igt_shape shape;
     int64_t *submitted, *decided, *handed;
     _Atomic size_t *decided_count, *handed_count;
     void *memory;
@@ -21,8 +34,8 @@ int64_t igt_bench_now_us(void);
 void igt_bench_sleep_us(int64_t us);
 
 /* INGOT_NOMEM or OK. */
-enum ingot_status igt_ledger_create(size_t size, struct igt_ledger *ledger,
-                                    struct ingot_error *err);
+enum ingot_status igt_ledger_create(size_t size, const struct igt_shape *shape,
+                                    struct igt_ledger *ledger, struct ingot_error *err);
 void igt_ledger_fini(struct igt_ledger *ledger);
 
 /* For an IGT_KIND_INSIDE destination, with the ledger as its context. */
@@ -32,25 +45,9 @@ void igt_ledger_take(void *ledger, const struct igt_delivery *delivery);
 #define IGT_BENCH_DATA_MIN 32
 void igt_bench_data(char *data, size_t size, size_t number);
 
-/* ---- filling a store without a daemon ----------------------------------- */
-
-/* How many events with one job each, and whether the jobs are finished already. */
-struct igt_filling {
-    size_t count;
-    enum { IGT_FILL_WAITING, IGT_FILL_FINISHED } as;
-    size_t data_bytes;
-    size_t first;               /* the number of the first */
-    int64_t due_us;             /* of what waits; 0: at once */
-    struct ingot_bytes context; /* of each event, or absent */
-};
-
-/*
- * Makes the store at the url and fills it, in commits of 1,000 events; leaves
- * a list of what is live, as a daemon would have left. The toolkit's progress
- * may end it with INGOT_CLOSED; NULL is allowed.
- */
-enum ingot_status igt_bench_fill(const char *url, const struct igt_filling *fillings, size_t count,
-                                 const struct ingot_toolkit *toolkit, struct ingot_error *err);
+/* Makes the event of that number with its jobs in the arena; 0 when memory ran out. */
+int igt_bench_make_event(struct igt_arena *arena, struct ingot_ksuid_generator *ids, size_t number,
+                         const struct igt_shape *shape, struct ingot_event *event);
 
 /* ---- the engine --------------------------------------------------------- */
 
@@ -59,7 +56,8 @@ struct igt_engine;
 struct igt_engine_config {
     const char *store;
     enum igt_role role;
-    uint32_t concurrency;
+    uint32_t concurrency;        /* of each destination */
+    unsigned destinations;       /* 0: one */
     const char *destination_url; /* of HTTP; NULL: a function that does nothing but note the time */
     struct igt_ledger *ledger;
 };
@@ -84,13 +82,12 @@ struct igt_producers;
 
 struct igt_production {
     struct igt_daemon *daemon;
-    struct igt_ledger *ledger;
+    struct igt_ledger *ledger; /* whose shape the events have */
     unsigned threads;
     size_t batch; /* events of a request */
-    size_t count; /* events in all, at most the ledger's size */
+    size_t count; /* events in all, whose jobs the ledger has room for */
     double rate;  /* events a second of all threads together; 0: as fast as they are stored */
-    size_t ahead; /* stored and not handed over at most; 0: any number */
-    size_t data_bytes;
+    size_t ahead; /* jobs stored and not handed over at most; 0: any number */
 };
 
 enum ingot_status igt_producers_start(const struct igt_production *production,

@@ -108,7 +108,7 @@ static enum ingot_status add_live(struct igt_bench *bench, size_t finished, cons
                                         .context = ingot_bytes_of("{\"tenant\":\"bench\"}")};
     enum ingot_status status = igt_history_get(bench, finished, ret_url, err);
     if (!status)
-        status = igt_bench_fill(*ret_url, &filling, 1, bench->options->toolkit, err);
+        status = igt_bench_fill(*ret_url, &filling, bench->options->toolkit, err);
     return status ? status : check_find(bench, *ret_url, err);
 }
 

@@ -26,7 +26,7 @@ static enum ingot_status fill(const struct igt_bench *bench, struct igt_history 
     if (!status)
         status = igt_place_make(history->place, &history->url, err);
     if (!status)
-        status = igt_bench_fill(history->url, &filling, 1, bench->options->toolkit, err);
+        status = igt_bench_fill(history->url, &filling, bench->options->toolkit, err);
     return status ? status : igt_place_settle(history->place, err);
 }
 
@@ -75,7 +75,7 @@ static enum ingot_status run_past(struct igt_bench *bench, const struct past *pa
     enum ingot_status status = past->finished ? igt_history_get(bench, past->finished, &url, err)
                                               : igt_place_make(bench->place, &url, err);
     if (!status && !past->finished) /* the schema is not to be measured */
-        status = igt_bench_fill(url, NULL, 0, NULL, err);
+        status = igt_bench_fill(url, NULL, NULL, err);
     if (!status)
         status = igt_lifecycle_ingot(bench, "history", past->lifecycle, url, err);
     if (!status)

@@ -141,7 +141,8 @@ static enum ingot_status start_to_listen(struct igt_http_sink *sink, struct ingo
 enum ingot_status igt_http_sink_start(struct igt_http_sink *sink, struct ingot_error *err)
 {
     memset(sink, 0, sizeof *sink);
-    enum ingot_status status = igt_ledger_create(1, &sink->ledger, err);
+    enum ingot_status status =
+        igt_ledger_create(1, &(struct igt_shape){0, 1, 1}, &sink->ledger, err);
     if (status)
         return status;
     status = start_to_listen(sink, err);

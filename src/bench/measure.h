@@ -7,6 +7,7 @@
 
 #include "bench.h"
 #include "engine.h"
+#include "filling.h"
 #include "place.h"
 #include "rival.h"
 
@@ -104,7 +105,11 @@ struct igt_course {
     size_t batch;
     size_t ahead;
     double rate;
+    struct igt_shape shape; /* of the events; zero: plain */
 };
+
+/* The payload that the user wants, one destination, one job an event. */
+struct igt_shape igt_plain_shape(const struct igt_bench *bench);
 
 /* What came of it. */
 struct igt_course_outcome {

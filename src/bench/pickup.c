@@ -86,7 +86,6 @@ static enum ingot_status produce(struct igt_bench *bench, const char *url,
             .batch = 1,
             .count = ledger->size,
             .rate = PICKUP_RATE,
-            .data_bytes = bench->options->data_bytes,
         };
         status = igt_producers_start(&production, &producers, err);
     }
@@ -111,11 +110,12 @@ static enum ingot_status pickup_across(struct igt_bench *bench, struct ingot_err
     const char *url = NULL;
     /* The first half finds the other process ready. */
     const size_t half = (size_t)(PICKUP_RATE * PICKUP_SECONDS);
+    const struct igt_shape shape = igt_plain_shape(bench);
     enum ingot_status status = igt_place_make(bench->place, &url, err);
     if (!status)
-        status = igt_bench_fill(url, NULL, 0, NULL, err);
+        status = igt_bench_fill(url, NULL, NULL, err);
     if (!status)
-        status = igt_ledger_create(half * 2, &ledger, err);
+        status = igt_ledger_create(half * 2, &shape, &ledger, err);
     struct other other = {url, &ledger};
     if (!status)
         status = igt_apart_start(deliver_apart, &other, &apart, err);

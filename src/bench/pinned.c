@@ -32,7 +32,7 @@ static enum ingot_status make_pinned(struct igt_bench *bench, enum igt_pin pin,
 {
     enum ingot_status status = igt_place_make(bench->place, ret_url, err);
     if (!status)
-        status = igt_bench_fill(*ret_url, NULL, 0, NULL, err);
+        status = igt_bench_fill(*ret_url, NULL, NULL, err);
     return status ? status : igt_place_pin(bench->place, pin, err);
 }
 

@@ -14,7 +14,8 @@ static enum ingot_status time_start(struct igt_bench *bench, const char *variant
     struct igt_engine *engine = NULL;
     struct igt_ledger ledger = {0};
     struct igt_sample sample = {0}, waited = {0};
-    enum ingot_status status = igt_ledger_create(bench->options->live, &ledger, err);
+    const struct igt_shape shape = igt_plain_shape(bench);
+    enum ingot_status status = igt_ledger_create(bench->options->live, &shape, &ledger, err);
     const struct igt_engine_config config = {.store = url,
                                              .role = IGT_ROLE_SCHEDULER,
                                              .concurrency = IGT_BENCH_CONCURRENCY,
@@ -46,7 +47,7 @@ enum ingot_status igt_measure_start(struct igt_bench *bench, struct ingot_error 
     igt_bench_progress(bench, "start", "filling", 0);
     enum ingot_status status = igt_history_get(bench, finished, &url, err);
     if (!status)
-        status = igt_bench_fill(url, &filling, 1, bench->options->toolkit, err);
+        status = igt_bench_fill(url, &filling, bench->options->toolkit, err);
     for (unsigned round = 0; round < bench->options->rounds && !status; round++) {
         igt_bench_progress(bench, "start", variant, round);
         status = time_start(bench, variant, url, err);
@@ -135,7 +136,7 @@ static enum ingot_status measure_holding(struct igt_bench *bench, size_t live,
                                         .due_us = igt_now_us(NULL) + FAR_US};
     enum ingot_status status = igt_place_make(bench->place, &holding.url, err);
     if (!status)
-        status = igt_bench_fill(holding.url, &filling, 1, bench->options->toolkit, err);
+        status = igt_bench_fill(holding.url, &filling, bench->options->toolkit, err);
     if (!status)
         status = igt_apart_start(hold, &holding, &apart, err);
     if (status)

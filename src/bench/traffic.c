@@ -137,7 +137,7 @@ static enum ingot_status deliver(struct igt_bench *bench, const char *variant,
     snprintf(url, sizeof url, "http://%s/", sink->address);
     enum ingot_status status = igt_place_make(bench->place, &config.store, err);
     if (!status)
-        status = igt_bench_fill(config.store, &filling, 1, bench->options->toolkit, err);
+        status = igt_bench_fill(config.store, &filling, bench->options->toolkit, err);
     return status ? status : drain_to(bench, variant, &config, sink, err);
 }
 

@@ -103,7 +103,7 @@ enum ingot_status igt_measure_lifecycle(struct igt_bench *bench, struct ingot_er
         igt_bench_progress(bench, "lifecycle", "ingot", round);
         status = igt_place_make(bench->place, &url, err);
         if (!status)
-            status = igt_bench_fill(url, NULL, 0, NULL, err); /* the schema is not to be measured */
+            status = igt_bench_fill(url, NULL, NULL, err); /* the schema is not to be measured */
         if (!status)
             status = igt_place_mark(bench->place, err);
         if (!status)

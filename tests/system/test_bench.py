@@ -65,7 +65,9 @@ def everything_is_said(ground, expected):
     said = json.loads(result.stdout)
     equal({figure["bench"] for figure in said["figures"]}, set(expected))
     for figure in said["figures"]:
-        check(figure["runs"] and all(run > 0 for run in figure["runs"]), figure)
+        check(figure["runs"], figure)
+        # What few jobs take is lost in what a process takes besides.
+        check(figure["bench"] == "memory" or all(run > 0 for run in figure["runs"]), figure)
     for name, (figures, verdicts) in expected.items():
         mine = [figure for figure in said["figures"] if figure["bench"] == name]
         check(len(mine) >= figures, name, [figure["variant"] for figure in mine])
