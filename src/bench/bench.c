@@ -6,6 +6,8 @@
  */
 #include "measure.h"
 
+#include "core/buffer.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,6 +58,15 @@ const char *igt_bench_text(struct igt_bench *bench, const char *format, ...)
     }
     bench->texts[bench->text_count++] = text;
     return text;
+}
+
+const char *igt_bench_count(struct igt_bench *bench, size_t count)
+{
+    struct igt_buffer text = {0};
+    igt_report_add_number(&text, (double)count);
+    const char *made = igt_bench_text(bench, "%s", text.failed ? "" : text.data);
+    igt_buffer_fini(&text);
+    return made;
 }
 
 void igt_bench_add_fact(struct igt_bench *bench, const char *name, const char *value)
@@ -138,6 +149,20 @@ enum ingot_status igt_bench_go_on(const struct igt_bench *bench, struct ingot_er
     return INGOT_OK;
 }
 
+enum ingot_status igt_bench_make_store(struct igt_bench *bench, const char **ret_url,
+                                       struct ingot_error *err)
+{
+    if (igt_place_has_model(bench->place))
+        return igt_place_copy_model(bench->place, ret_url, err);
+    enum ingot_status status = igt_place_make(bench->place, ret_url, err);
+    if (!status)
+        status = igt_bench_fill(*ret_url, NULL, NULL, err);
+    if (status || igt_place_kind(bench->place) != IGT_PLACE_POSTGRES)
+        return status;
+    igt_place_keep_model(bench->place);
+    return igt_place_copy_model(bench->place, ret_url, err);
+}
+
 /* ---- all of them -------------------------------------------------------- */
 
 enum ingot_status igt_bench_create(const struct igt_bench_options *options,
@@ -174,11 +199,36 @@ void igt_bench_destroy(struct igt_bench *bench)
     free(bench);
 }
 
+/* Not everything can be measured on every kind of store. */
+static int has_figures(const struct igt_bench *bench, const char *name)
+{
+    for (size_t i = 0; i < bench->figure_count; i++)
+        if (strcmp(bench->figures[i].bench, name) == 0)
+            return 1;
+    return 0;
+}
+
+/* The fact of how long each took is one, and grows. */
+static void note_time(struct igt_bench *bench, const char *name, int64_t took_us)
+{
+    const size_t len = strlen(bench->took);
+    if (!len)
+        igt_bench_add_fact(bench, "took", memcpy(bench->took, "-", 2));
+    snprintf(bench->took + len, sizeof bench->took - len, "%s%s %.0f s", len ? ", " : "", name,
+             (double)took_us / 1e6);
+}
+
 enum ingot_status igt_bench_run(struct igt_bench *bench, const char *name, struct ingot_error *err)
 {
-    for (size_t i = 0; i < BENCHES; i++)
-        if (strcmp(benches[i].name, name) == 0)
-            return benches[i].measure(bench, err);
+    const int64_t began_us = igt_bench_now_us();
+    for (size_t i = 0; i < BENCHES; i++) {
+        if (strcmp(benches[i].name, name) != 0)
+            continue;
+        enum ingot_status status = benches[i].measure(bench, err);
+        if (has_figures(bench, name))
+            note_time(bench, name, igt_bench_now_us() - began_us);
+        return status;
+    }
     return ingot_error_set(err, INGOT_NOT_FOUND, "bench: \"%s\" cannot be measured", name);
 }
 

@@ -2,9 +2,11 @@
 #include "measure.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/sysinfo.h>
 #include <sys/utsname.h>
+#include <time.h>
 
 static void note_machine(struct igt_bench *bench)
 {
@@ -33,6 +35,26 @@ static void note_machine(struct igt_bench *bench)
         igt_bench_add_fact(
             bench, "kernel",
             igt_bench_text(bench, "%s %s %s", kernel.sysname, kernel.release, kernel.machine));
+}
+
+/* When it was, what it was built with, and what else the machine was busy with. */
+static void note_circumstances(struct igt_bench *bench)
+{
+    char text[64] = "";
+    double load;
+    const time_t now = time(NULL);
+    struct tm utc;
+    if (gmtime_r(&now, &utc))
+        strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    igt_bench_add_fact(bench, "date", igt_bench_text(bench, "%s", text));
+    igt_bench_add_fact(bench, "compiler",
+#ifdef __OPTIMIZE__
+                       igt_bench_text(bench, "%s, optimised", __VERSION__));
+#else
+                       igt_bench_text(bench, "%s, not optimised", __VERSION__));
+#endif
+    if (getloadavg(&load, 1) == 1)
+        igt_bench_add_fact(bench, "load", igt_bench_text(bench, "%.2f before it began", load));
 }
 
 /* Of what a store says of itself, what tells where and when it was made. */
@@ -77,13 +99,23 @@ static enum ingot_status note_store(struct igt_bench *bench, struct ingot_error 
 /* What a store does not need to know of its server. */
 static void note_server(struct igt_bench *bench)
 {
-    static const char *const names[] = {"shared_buffers",
-                                        "max_wal_size",
-                                        "checkpoint_timeout",
-                                        "wal_sync_method",
-                                        "wal_compression",
-                                        "autovacuum",
-                                        "jit"};
+    static const char *const names[] = {
+        "shared_buffers",
+        "max_wal_size",
+        "checkpoint_timeout",
+        "wal_sync_method",
+        "wal_compression",
+        "wal_buffers",
+        "synchronous_standby_names",
+        "commit_delay",
+        "data_checksums",
+        "huge_pages",
+        "autovacuum",
+        "jit",
+    };
+    char about[64];
+    igt_place_connection(bench->place, about, sizeof about);
+    igt_bench_add_fact(bench, "connection", igt_bench_text(bench, "%s", about));
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         char value[128];
         igt_place_setting(bench->place, names[i], value, sizeof value);
@@ -104,11 +136,25 @@ static void note_options(struct igt_bench *bench)
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         igt_bench_add_fact(bench, numbers[i].name, igt_bench_text(bench, "%zu", numbers[i].value));
     igt_bench_add_fact(bench, "--baseline", options->baseline ? "yes" : "no");
+    igt_bench_add_fact(bench, "claims",
+                       igt_bench_text(bench, "%d under way at most", IGT_BENCH_CONCURRENCY));
+    if (options->baseline && igt_place_kind(bench->place) == IGT_PLACE_POSTGRES) {
+        igt_bench_add_fact(bench, "queue",
+                           "by hand: a table, FOR UPDATE SKIP LOCKED, a commit for the claims and "
+                           "one for the ends of a batch");
+        igt_bench_add_fact(bench, "raw limit", "a table with a key: the events' bytes by COPY");
+    } else if (options->baseline) {
+        igt_bench_add_fact(bench, "queue",
+                           "by hand: a table, BEGIN IMMEDIATE, UPDATE ... RETURNING, a commit for "
+                           "the claims and one for the ends of a batch");
+        igt_bench_add_fact(bench, "raw limit", "a table with a key: the events' bytes by INSERT");
+    }
 }
 
 enum ingot_status igt_bench_note_facts(struct igt_bench *bench, struct ingot_error *err)
 {
     igt_bench_add_fact(bench, "ingot", INGOT_VERSION);
+    note_circumstances(bench);
     note_machine(bench);
     enum ingot_status status = note_store(bench, err);
     if (status)

@@ -128,10 +128,12 @@ enum ingot_status igt_measure_find(struct igt_bench *bench, struct ingot_error *
     const size_t most = bench->options->history;
     const size_t finished[] = {most / 10 < SHORT ? most / 10 : SHORT, most};
     const char *variants[2], *urls[2] = {NULL, NULL};
+    const char *const counts[] = {igt_bench_count(bench, finished[0]),
+                                  igt_bench_count(bench, finished[1])};
     enum ingot_status status = INGOT_OK;
     for (size_t i = 0; i < 2 && !status; i++) {
-        variants[i] =
-            igt_bench_text(bench, "cold process, %d live, %zu finished", LIVE, finished[i]);
+        variants[i] = igt_bench_text(bench, "cold process, %s live, %s finished",
+                                     igt_bench_count(bench, LIVE), counts[i]);
         igt_bench_progress(bench, "find", "filling", 0);
         status = add_live(bench, finished[i], &urls[i], err);
     }
@@ -153,7 +155,7 @@ enum ingot_status igt_measure_find(struct igt_bench *bench, struct ingot_error *
     if (brief > 0)
         igt_bench_add_verdict(
             bench,
-            igt_bench_text(bench, "find: %zu finished / %zu finished", finished[1], finished[0]),
-            "x", full / brief, 1.3, IGT_BETTER_LOWER);
+            igt_bench_text(bench, "find: among %s finished / among %s", counts[1], counts[0]), "x",
+            full / brief, 1.3, IGT_BETTER_LOWER);
     return INGOT_OK;
 }

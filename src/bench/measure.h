@@ -39,6 +39,7 @@ struct igt_bench {
     struct igt_history histories[IGT_HISTORIES_MAX];
     size_t history_count;
     struct igt_findings findings;
+    char took[512]; /* of what was measured: "insert 31 s, drain 52 s" */
 };
 
 /* ---- figures: bench.c --------------------------------------------------- */
@@ -46,6 +47,9 @@ struct igt_bench {
 /* A text that lives as long as the bench; "" when there is no room for it. */
 const char *igt_bench_text(struct igt_bench *bench, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+
+/* A count as people read it: "5,000,000". */
+const char *igt_bench_count(struct igt_bench *bench, size_t count);
 
 /* A name that has no value, "", is left out. */
 void igt_bench_add_fact(struct igt_bench *bench, const char *name, const char *value);
@@ -74,6 +78,13 @@ void igt_bench_progress(struct igt_bench *bench, const char *name, const char *v
 
 /* INGOT_CLOSED once the user wants to stop. */
 enum ingot_status igt_bench_go_on(const struct igt_bench *bench, struct ingot_error *err);
+
+/* Makes a new store and its schema, which is not to be measured; *ret_url as igt_place_make(). */
+enum ingot_status igt_bench_make_store(struct igt_bench *bench, const char **ret_url,
+                                       struct ingot_error *err);
+
+/* What no aim is about, and takes its time, is not measured in every round: the first of so many. */
+#define IGT_SELDOM 2
 
 /* ---- runs of Ingot: course.c -------------------------------------------- */
 
@@ -159,9 +170,15 @@ extern const struct igt_rival_variant igt_rival_variants[IGT_RIVAL_VARIANTS];
 /* The queue with as many writing connections and rows a commit as the last run of Ingot. */
 struct igt_rival_way igt_way_like(struct igt_bench *bench, const char *name, const char *variant);
 
-/* Inserts jobs into a rival's table, so many a commit. */
+/* Inserts jobs into a rival's table, so many a commit; makes the table. */
+struct igt_rival_filling {
+    enum igt_rival_kind kind;
+    size_t count, batch;
+};
+
+/* *ret_us: how long the rows took, without the connection and the table; NULL is allowed. */
 enum ingot_status igt_fill_rival(const struct igt_bench *bench, const char *url,
-                                 enum igt_rival_kind kind, size_t count, size_t batch,
+                                 const struct igt_rival_filling *filling, int64_t *ret_us,
                                  struct ingot_error *err);
 
 /* What a run of the queue does. */

@@ -5,6 +5,7 @@
 
 #define PICKUP_RATE 100.0
 #define PICKUP_SECONDS 3
+#define READY_SECONDS 1
 
 /* Adds the latencies as a sample with their median as its value. */
 static enum ingot_status add_latencies(struct igt_bench *bench, const char *variant,
@@ -24,7 +25,7 @@ static enum ingot_status pickup_alone(struct igt_bench *bench, struct ingot_erro
     const struct igt_ledger *ledger = &outcome.ledger;
     const char *url = NULL;
     const size_t jobs = (size_t)(PICKUP_RATE * PICKUP_SECONDS);
-    enum ingot_status status = igt_place_make(bench->place, &url, err);
+    enum ingot_status status = igt_bench_make_store(bench, &url, err);
     const struct igt_course course = {.url = url,
                                       .role = IGT_ROLE_SCHEDULER,
                                       .made = jobs,
@@ -108,14 +109,13 @@ static enum ingot_status pickup_across(struct igt_bench *bench, struct ingot_err
     struct igt_ledger ledger = {0};
     struct igt_apart apart;
     const char *url = NULL;
-    /* The first half finds the other process ready. */
-    const size_t half = (size_t)(PICKUP_RATE * PICKUP_SECONDS);
+    /* The first ones find the other process ready. */
+    const size_t first = (size_t)(PICKUP_RATE * READY_SECONDS);
+    const size_t jobs = (size_t)(PICKUP_RATE * PICKUP_SECONDS);
     const struct igt_shape shape = igt_plain_shape(bench);
-    enum ingot_status status = igt_place_make(bench->place, &url, err);
+    enum ingot_status status = igt_bench_make_store(bench, &url, err);
     if (!status)
-        status = igt_bench_fill(url, NULL, NULL, err);
-    if (!status)
-        status = igt_ledger_create(half * 2, &shape, &ledger, err);
+        status = igt_ledger_create(first + jobs, &shape, &ledger, err);
     struct other other = {url, &ledger};
     if (!status)
         status = igt_apart_start(deliver_apart, &other, &apart, err);
@@ -124,8 +124,8 @@ static enum ingot_status pickup_across(struct igt_bench *bench, struct ingot_err
         igt_apart_end(&apart);
     }
     if (!status)
-        status = add_latencies(bench, "two processes, from emit", ledger.submitted + half,
-                               ledger.handed + half, half, err);
+        status = add_latencies(bench, "two processes, from emit", ledger.submitted + first,
+                               ledger.handed + first, jobs, err);
     igt_ledger_fini(&ledger);
     return status;
 }

@@ -11,7 +11,7 @@
 #define WARM_UP_BATCH 10000
 
 /* In so many rounds once, because of what has to go through before. */
-#define DRAIN_EVERY 2
+#define DRAIN_EVERY 3
 
 /* A claim of the queue is measured for so many jobs of a run: it may be slow by then. */
 #define JOBS_A_CLAIM 1000
@@ -30,9 +30,7 @@ static const struct {
 static enum ingot_status make_pinned(struct igt_bench *bench, enum igt_pin pin,
                                      const char **ret_url, struct ingot_error *err)
 {
-    enum ingot_status status = igt_place_make(bench->place, ret_url, err);
-    if (!status)
-        status = igt_bench_fill(*ret_url, NULL, NULL, err);
+    enum ingot_status status = igt_bench_make_store(bench, ret_url, err);
     return status ? status : igt_place_pin(bench->place, pin, err);
 }
 
@@ -72,23 +70,15 @@ static enum ingot_status warm_rival_up(struct igt_bench *bench, const char *url,
     return status;
 }
 
-static enum ingot_status drain_rival(struct igt_bench *bench, const struct igt_rival_variant *rival,
-                                     struct ingot_error *err)
+static enum ingot_status drain_rival(struct igt_bench *bench, const char *url,
+                                     const struct igt_rival_variant *rival, struct ingot_error *err)
 {
-    const char *url = NULL;
     struct igt_sample sample = {0};
     const size_t claims = bench->options->jobs / JOBS_A_CLAIM;
-    enum ingot_status status = igt_place_make(bench->place, &url, err);
-    struct igt_rival_course course = {
+    const struct igt_rival_course course = {
         .url = url, .way = rival->way, .jobs = claims * rival->way.batch};
-    if (!status) /* makes the table */
-        status = igt_fill_rival(bench, url, IGT_RIVAL_QUEUE, 0, 1, err);
-    if (!status)
-        status = igt_place_pin(bench->place, IGT_PIN_SNAPSHOT, err);
-    if (!status)
-        status = warm_rival_up(bench, url, err);
-    if (!status)
-        status = igt_fill_rival(bench, url, IGT_RIVAL_QUEUE, course.jobs, 1000, err);
+    const struct igt_rival_filling filling = {IGT_RIVAL_QUEUE, course.jobs, 1000};
+    enum ingot_status status = igt_fill_rival(bench, url, &filling, NULL, err);
     if (!status)
         status = igt_run_rival(bench, &course, &sample, err);
     if (!status)
@@ -97,16 +87,33 @@ static enum ingot_status drain_rival(struct igt_bench *bench, const struct igt_r
     return status;
 }
 
+/* One after another in the same queue: what the first adds to the many is little. */
+static enum ingot_status drain_rivals(struct igt_bench *bench, unsigned round,
+                                      struct ingot_error *err)
+{
+    const struct igt_rival_filling none = {IGT_RIVAL_QUEUE, 0, 1}; /* makes the table */
+    const char *url = NULL;
+    igt_bench_progress(bench, "pinned", "queue, many jobs go through", round);
+    enum ingot_status status = igt_place_make(bench->place, &url, err);
+    if (!status)
+        status = igt_fill_rival(bench, url, &none, NULL, err);
+    if (!status)
+        status = igt_place_pin(bench->place, IGT_PIN_SNAPSHOT, err);
+    if (!status)
+        status = warm_rival_up(bench, url, err);
+    for (size_t i = 0; i < RIVALS && !status; i++) {
+        igt_bench_progress(bench, "pinned", rivals[i].variant, round);
+        status = drain_rival(bench, url, &rivals[i], err);
+    }
+    return status;
+}
+
 static enum ingot_status drain_after_many(struct igt_bench *bench, unsigned round,
                                           struct ingot_error *err)
 {
     igt_bench_progress(bench, "pinned", DRAIN_INGOT, round);
     enum ingot_status status = drain_ingot(bench, err);
-    for (size_t i = 0; i < RIVALS && bench->options->baseline && !status; i++) {
-        igt_bench_progress(bench, "pinned", rivals[i].variant, round);
-        status = drain_rival(bench, &rivals[i], err);
-    }
-    return status;
+    return status || !bench->options->baseline ? status : drain_rivals(bench, round, err);
 }
 
 enum ingot_status igt_measure_pinned(struct igt_bench *bench, struct ingot_error *err)

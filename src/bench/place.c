@@ -14,10 +14,11 @@
 
 struct igt_place {
     enum igt_place_kind kind;
-    char *base;    /* what the user named: a path, or a conninfo */
-    char *url;     /* of the store that stands, or NULL */
-    char name[64]; /* of its database */
-    uint32_t id;   /* random: so that several may be open at a time */
+    char *base;     /* what the user named: a path, or a conninfo */
+    char *url;      /* of the store that stands, or NULL */
+    char name[64];  /* of its database */
+    char model[64]; /* of the model's database, or "" */
+    uint32_t id;    /* random: so that several may be open at a time */
     unsigned made;
     PGconn *admin;  /* at the user's database */
     PGconn *inside; /* at the store's */
@@ -111,22 +112,26 @@ static void ask(PGconn *connection, const char *sql, const char *parameter, char
     PQclear(result);
 }
 
-static void drop_database(struct igt_place *place)
+static void leave_database(struct igt_place *place)
 {
-    char sql[128];
     PQfinish(place->pinned);
     PQfinish(place->inside);
     place->pinned = place->inside = NULL;
-    snprintf(sql, sizeof sql, "DROP DATABASE IF EXISTS \"%s\" WITH (FORCE)", place->name);
+}
+
+static void drop_database(struct igt_place *place, const char *name)
+{
+    char sql[128];
+    snprintf(sql, sizeof sql, "DROP DATABASE IF EXISTS \"%s\" WITH (FORCE)", name);
     run(place->admin, sql, NULL, "drop a database");
 }
 
-static enum ingot_status make_database(struct igt_place *place, struct ingot_error *err)
+static enum ingot_status make_database(struct igt_place *place, const char *model,
+                                       struct ingot_error *err)
 {
     char sql[128];
     snprintf(place->name, sizeof place->name, "ingot_bench_%08x_%u", place->id, ++place->made);
-    /* Nobody is in template0, and it holds nothing of the user's. */
-    snprintf(sql, sizeof sql, "CREATE DATABASE \"%s\" TEMPLATE template0", place->name);
+    snprintf(sql, sizeof sql, "CREATE DATABASE \"%s\" TEMPLATE \"%s\"", place->name, model);
     enum ingot_status status =
         run(place->admin, sql, err, "make a database to measure in (the role needs CREATEDB)");
     place->url = status ? NULL : url_of_database(place->base, place->name);
@@ -215,8 +220,9 @@ enum ingot_status igt_place_open(const char *url, struct igt_place **ret_place,
 
 void igt_place_drop(struct igt_place *place)
 {
+    leave_database(place);
     if (place->kind == IGT_PLACE_POSTGRES && place->name[0] && place->admin)
-        drop_database(place);
+        drop_database(place, place->name);
     if (place->kind == IGT_PLACE_SQLITE && place->url)
         drop_files(place->url);
     place->name[0] = '\0';
@@ -229,6 +235,8 @@ void igt_place_close(struct igt_place *place)
     if (!place)
         return;
     igt_place_drop(place);
+    if (place->model[0])
+        drop_database(place, place->model);
     PQfinish(place->admin);
     free(place->base);
     free(place);
@@ -239,17 +247,45 @@ enum igt_place_kind igt_place_kind(const struct igt_place *place)
     return place->kind;
 }
 
-enum ingot_status igt_place_make(struct igt_place *place, const char **ret_url,
-                                 struct ingot_error *err)
+static enum ingot_status make(struct igt_place *place, const char *model, const char **ret_url,
+                              struct ingot_error *err)
 {
     igt_place_drop(place);
-    enum ingot_status status =
-        place->kind == IGT_PLACE_POSTGRES ? make_database(place, err) : make_file(place, err);
+    enum ingot_status status = place->kind == IGT_PLACE_POSTGRES ? make_database(place, model, err)
+                                                                 : make_file(place, err);
     if (status)
         igt_place_drop(place);
     else
         *ret_url = place->url;
     return status;
+}
+
+enum ingot_status igt_place_make(struct igt_place *place, const char **ret_url,
+                                 struct ingot_error *err)
+{
+    /* Nobody is in template0, and it holds nothing of the user's. */
+    return make(place, "template0", ret_url, err);
+}
+
+void igt_place_keep_model(struct igt_place *place)
+{
+    if (place->kind != IGT_PLACE_POSTGRES || place->model[0])
+        return;
+    leave_database(place);
+    memcpy(place->model, place->name, sizeof place->model);
+    place->name[0] = '\0';
+    igt_place_drop(place);
+}
+
+int igt_place_has_model(const struct igt_place *place)
+{
+    return place->model[0] != '\0';
+}
+
+enum ingot_status igt_place_copy_model(struct igt_place *place, const char **ret_url,
+                                       struct ingot_error *err)
+{
+    return make(place, place->model, ret_url, err);
 }
 
 enum ingot_status igt_place_settle(struct igt_place *place, struct ingot_error *err)
@@ -310,6 +346,17 @@ enum ingot_status igt_place_written(struct igt_place *place, struct igt_written 
         place->mark, text, sizeof text);
     ret_written->images = text[0] ? strtod(text, NULL) : -1;
     return INGOT_OK;
+}
+
+void igt_place_connection(struct igt_place *place, char *text, size_t size)
+{
+    const char *host = place->admin ? PQhost(place->admin) : NULL;
+    if (!host)
+        snprintf(text, size, "%s", "");
+    else if (host[0] == '/')
+        snprintf(text, size, "Unix socket");
+    else
+        snprintf(text, size, "TCP, %s", PQsslInUse(place->admin) ? "TLS" : "no TLS");
 }
 
 void igt_place_setting(struct igt_place *place, const char *name, char *text, size_t size)

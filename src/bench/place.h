@@ -31,6 +31,18 @@ enum ingot_status igt_place_make(struct igt_place *place, const char **ret_url,
                                  struct ingot_error *err);
 void igt_place_drop(struct igt_place *place);
 
+/*
+ * Has the store that stands be the model of others, which begin as copies of it: faster
+ * than to make hundreds of tables each time. Nobody may be connected to it. Of
+ * PostgreSQL only.
+ */
+void igt_place_keep_model(struct igt_place *place);
+int igt_place_has_model(const struct igt_place *place);
+
+/* Makes a copy of the model; *ret_url as igt_place_make(). */
+enum ingot_status igt_place_copy_model(struct igt_place *place, const char **ret_url,
+                                       struct ingot_error *err);
+
 /* Has the database do now what it would do later behind a large fill. */
 enum ingot_status igt_place_settle(struct igt_place *place, struct ingot_error *err);
 
@@ -46,6 +58,9 @@ struct igt_written {
 enum ingot_status igt_place_mark(struct igt_place *place, struct ingot_error *err);
 enum ingot_status igt_place_written(struct igt_place *place, struct igt_written *ret_written,
                                     struct ingot_error *err);
+
+/* By what the server is reached: "TCP, TLS"; "" where there is none. */
+void igt_place_connection(struct igt_place *place, char *text, size_t size);
 
 /* A setting of the database, such as "server_version"; "" if it has none of that name. */
 void igt_place_setting(struct igt_place *place, const char *name, char *text, size_t size);

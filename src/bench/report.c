@@ -14,9 +14,9 @@
 #include <string.h>
 
 /* What tables take at most; long texts go on in the next line. */
-#define PAGE_COLUMNS 100
+#define PAGE_COLUMNS 80
 
-#define TABLE_COLUMNS_MAX 9
+#define TABLE_COLUMNS_MAX 8
 
 /* A share times a count can come out a little above the whole number that is meant. */
 #define RANK_SLACK 1e-6
@@ -319,17 +319,23 @@ static void add_facts(struct igt_buffer *page, const struct igt_findings *findin
     end_table(&table, page);
 }
 
-/* What of a bench was measured with any of its figures. */
+/* What of a table was measured with any of its figures. */
 struct measured {
     int rows, latencies;
 };
 
-static struct measured measured_of(const struct igt_findings *findings, const char *bench)
+static int is_of_one_table(const struct igt_figure *a, const struct igt_figure *b)
+{
+    return strcmp(a->bench, b->bench) == 0 && strcmp(a->unit, b->unit) == 0;
+}
+
+static struct measured measured_of(const struct igt_findings *findings,
+                                   const struct igt_figure *first)
 {
     struct measured measured = {0, 0};
     for (size_t i = 0; i < findings->figure_count; i++) {
         const struct igt_figure *figure = &findings->figures[i];
-        if (strcmp(figure->bench, bench) != 0)
+        if (!is_of_one_table(figure, first))
             continue;
         measured.rows |= median(figure, rows_of) > 0;
         measured.latencies |= spread_of(figure).count > 0;
@@ -337,21 +343,20 @@ static struct measured measured_of(const struct igt_findings *findings, const ch
     return measured;
 }
 
-static size_t choose_columns(const char *bench, struct measured measured,
+static size_t choose_columns(const char *title, struct measured measured,
                              struct column columns[TABLE_COLUMNS_MAX])
 {
     size_t count = 0;
-    columns[count++] = (struct column){bench, SIDE_LEFT, 0};
+    columns[count++] = (struct column){title, SIDE_LEFT, 0};
     columns[count++] = (struct column){"MEDIAN", SIDE_RIGHT, 8};
-    columns[count++] = (struct column){"", SIDE_LEFT, 10};
-    columns[count++] = (struct column){"LOWEST", SIDE_RIGHT, 7};
+    columns[count++] = (struct column){"LOWEST", SIDE_RIGHT, 8};
     columns[count++] = (struct column){"HIGHEST", SIDE_RIGHT, 8};
+    columns[count++] = (struct column){"RUNS", SIDE_RIGHT, 5};
     if (measured.rows)
         columns[count++] = (struct column){"ROWS/TX", SIDE_RIGHT, 8};
     if (measured.latencies) {
         columns[count++] = (struct column){"P50 MS", SIDE_RIGHT, 7};
         columns[count++] = (struct column){"P99 MS", SIDE_RIGHT, 7};
-        columns[count++] = (struct column){"MAX MS", SIDE_RIGHT, 7};
     }
     return count;
 }
@@ -364,32 +369,43 @@ static void add_figure(struct table *table, const struct igt_figure *figure,
     const char *rest = add_words(table, figure->variant);
     end_cell(table);
     add_measured(table, runs, igt_figure_median(figure));
-    add_text(table, figure->unit);
     add_measured(table, runs, ranked(figure, value_of, 0));
     add_measured(table, runs, ranked(figure, value_of, runs - 1));
+    igt_buffer_add_format(&table->cell, "%zu", runs);
+    end_cell(table);
     if (measured.rows)
         add_measured(table, median(figure, rows_of) > 0, median(figure, rows_of));
     if (measured.latencies) {
         const size_t count = spread_of(figure).count;
         add_measured(table, count, igt_figure_percentile_ms(figure, 0.5));
         add_measured(table, count, igt_figure_percentile_ms(figure, 0.99));
-        add_measured(table, count, igt_figure_percentile_ms(figure, 1));
     }
     add_rest(table, 0, rest);
 }
 
-/* A table of all figures of the bench that the figure at first is the first of. */
-static void add_bench(struct igt_buffer *page, const struct igt_findings *findings, size_t first)
+static int begins_table(const struct igt_findings *findings, size_t at)
+{
+    for (size_t i = 0; i < at; i++)
+        if (is_of_one_table(&findings->figures[i], &findings->figures[at]))
+            return 0;
+    return 1;
+}
+
+/* A table of all figures of a bench and a unit. */
+static void add_figures(struct igt_buffer *page, const struct igt_findings *findings,
+                        const struct igt_figure *first)
 {
     struct column columns[TABLE_COLUMNS_MAX];
     struct table table;
-    const char *bench = findings->figures[first].bench;
-    const struct measured measured = measured_of(findings, bench);
-    table_init(&table, columns, choose_columns(bench, measured, columns));
-    for (size_t i = first; i < findings->figure_count; i++)
-        if (strcmp(findings->figures[i].bench, bench) == 0)
+    struct igt_buffer title = {0};
+    const struct measured measured = measured_of(findings, first);
+    igt_buffer_add_format(&title, "%s, %s", first->bench, first->unit);
+    table_init(&table, columns, choose_columns(title.failed ? "" : title.data, measured, columns));
+    for (size_t i = 0; i < findings->figure_count; i++)
+        if (is_of_one_table(&findings->figures[i], first))
             add_figure(&table, &findings->figures[i], measured);
     end_table(&table, page);
+    igt_buffer_fini(&title);
 }
 
 int igt_findings_begin_bench(const struct igt_findings *findings, size_t at)
@@ -444,8 +460,8 @@ enum ingot_status igt_report_print(const struct igt_findings *findings, FILE *ou
     if (findings->fact_count)
         add_facts(&page, findings);
     for (size_t i = 0; i < findings->figure_count; i++)
-        if (igt_findings_begin_bench(findings, i))
-            add_bench(&page, findings, i);
+        if (begins_table(findings, i))
+            add_figures(&page, findings, &findings->figures[i]);
     if (findings->verdict_count)
         add_verdicts(&page, findings);
     if (!findings->figure_count && !findings->verdict_count)

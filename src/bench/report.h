@@ -63,7 +63,10 @@ double igt_figure_median(const struct igt_figure *figure);
 /* The value below which a share (0 to 1) of all the figure's latencies lies, in milliseconds; 0 if there are none. */
 double igt_figure_percentile_ms(const struct igt_figure *figure, double share);
 
-/* Facts, then figures (median, lowest, highest, latencies p50 p99 max), then verdicts beside their aims. */
+/*
+ * In 80 columns: facts, then the figures of each bench and unit (median, lowest, highest, how many
+ * runs, latencies p50 p99), then verdicts beside their aims.
+ */
 enum ingot_status igt_report_print(const struct igt_findings *findings, FILE *out,
                                    struct ingot_error *err);
 

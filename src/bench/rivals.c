@@ -32,20 +32,24 @@ static enum ingot_status make_data(const struct igt_bench *bench, struct ingot_b
 }
 
 enum ingot_status igt_fill_rival(const struct igt_bench *bench, const char *url,
-                                 enum igt_rival_kind kind, size_t count, size_t batch,
+                                 const struct igt_rival_filling *filling, int64_t *ret_us,
                                  struct ingot_error *err)
 {
     struct igt_rival *rival = NULL;
     struct ingot_bytes data = {0};
+    const size_t count = filling->count, batch = filling->batch;
     enum ingot_status status = make_data(bench, &data, err);
     if (!status)
-        status = igt_rival_open(url, kind, &rival, err);
+        status = igt_rival_open(url, filling->kind, &rival, err);
+    int64_t began_us = igt_bench_now_us();
     for (size_t done = 0; done < count && !status; done += batch) {
         status = igt_bench_go_on(bench, err);
         if (!status)
             status =
                 igt_rival_insert(rival, data, count - done < batch ? count - done : batch, err);
     }
+    if (ret_us)
+        *ret_us = igt_bench_now_us() - began_us;
     igt_rival_close(rival);
     free((void *)(uintptr_t)data.data);
     return status;

@@ -42,7 +42,8 @@ enum ingot_status igt_measure_start(struct igt_bench *bench, struct ingot_error 
     const struct igt_filling filling = {
         .count = live, .as = IGT_FILL_WAITING, .data_bytes = bench->options->data_bytes};
     const char *variant =
-        igt_bench_text(bench, "to the first delivery, %zu live, %zu finished", live, finished);
+        igt_bench_text(bench, "to the first delivery, %s live, %s finished",
+                       igt_bench_count(bench, live), igt_bench_count(bench, finished));
     const char *url = NULL;
     igt_bench_progress(bench, "start", "filling", 0);
     enum ingot_status status = igt_history_get(bench, finished, &url, err);
@@ -134,7 +135,7 @@ static enum ingot_status measure_holding(struct igt_bench *bench, size_t live,
                                         .as = IGT_FILL_WAITING,
                                         .data_bytes = bench->options->data_bytes,
                                         .due_us = igt_now_us(NULL) + FAR_US};
-    enum ingot_status status = igt_place_make(bench->place, &holding.url, err);
+    enum ingot_status status = igt_bench_make_store(bench, &holding.url, err);
     if (!status)
         status = igt_bench_fill(holding.url, &filling, bench->options->toolkit, err);
     if (!status)
@@ -150,8 +151,9 @@ enum ingot_status igt_measure_memory(struct igt_bench *bench, struct ingot_error
 {
     const size_t live = TIMES_LIVE * bench->options->live;
     struct taken empty, full;
-    const char *variants[] = {igt_bench_text(bench, "resident, %zu waiting", live),
-                              igt_bench_text(bench, "at the peak, %zu waiting", live)};
+    const char *count = igt_bench_count(bench, live);
+    const char *variants[] = {igt_bench_text(bench, "resident, %s waiting", count),
+                              igt_bench_text(bench, "at the peak, %s waiting", count)};
     igt_bench_progress(bench, "memory", "one job", 0);
     enum ingot_status status = measure_holding(bench, 1, &empty, err);
     igt_bench_progress(bench, "memory", variants[0], 0);

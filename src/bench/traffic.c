@@ -56,7 +56,7 @@ static enum ingot_status run_gateway(struct igt_bench *bench, const char *varian
     struct igt_ledger ledger = {0};
     struct igt_engine_config config = {
         .role = IGT_ROLE_GATEWAY, .concurrency = IGT_BENCH_CONCURRENCY, .ledger = &ledger};
-    enum ingot_status status = igt_place_make(bench->place, &config.store, err);
+    enum ingot_status status = igt_bench_make_store(bench, &config.store, err);
     if (!status)
         status = igt_engine_start(&config, &engine, err);
     if (!status)
@@ -135,7 +135,7 @@ static enum ingot_status deliver(struct igt_bench *bench, const char *variant,
     struct igt_engine_config config = {
         .role = IGT_ROLE_SCHEDULER, .concurrency = ATTEMPTS, .destination_url = url};
     snprintf(url, sizeof url, "http://%s/", sink->address);
-    enum ingot_status status = igt_place_make(bench->place, &config.store, err);
+    enum ingot_status status = igt_bench_make_store(bench, &config.store, err);
     if (!status)
         status = igt_bench_fill(config.store, &filling, bench->options->toolkit, err);
     return status ? status : drain_to(bench, variant, &config, sink, err);

@@ -6,7 +6,8 @@ static enum ingot_status drain_rival(struct igt_bench *bench, const char *varian
 {
     struct igt_sample sample = {0};
     const struct igt_rival_course course = {.url = url, .way = *way, .jobs = bench->options->jobs};
-    enum ingot_status status = igt_fill_rival(bench, url, IGT_RIVAL_QUEUE, course.jobs, 1000, err);
+    enum ingot_status status = igt_fill_rival(
+        bench, url, &(struct igt_rival_filling){IGT_RIVAL_QUEUE, course.jobs, 1000}, NULL, err);
     if (!status)
         status = igt_run_rival(bench, &course, &sample, err);
     if (!status)
@@ -35,13 +36,14 @@ static enum ingot_status lifecycle_rival(struct igt_bench *bench, const char *va
 typedef enum ingot_status run_rival(struct igt_bench *bench, const char *variant, const char *url,
                                     const struct igt_rival_way *way, struct ingot_error *err);
 
-/* The queue used as Ingot uses the database, and then as it is best used. */
+/* The queue used as Ingot uses the database, and then, seldom, as it is best used. */
 static enum ingot_status run_rivals(struct igt_bench *bench, const char *name, run_rival *run,
                                     unsigned round, struct ingot_error *err)
 {
     const char *url = NULL;
     enum ingot_status status = INGOT_OK;
-    for (size_t i = 0; i <= IGT_RIVAL_VARIANTS && !status; i++) {
+    const size_t more = round % IGT_SELDOM ? 0 : IGT_RIVAL_VARIANTS;
+    for (size_t i = 0; i <= more && !status; i++) {
         const struct igt_rival_variant rival =
             i ? igt_rival_variants[i - 1]
               : (struct igt_rival_variant){IGT_RIVAL_ALIKE, igt_way_like(bench, name, "ingot")};
@@ -66,7 +68,7 @@ enum ingot_status igt_measure_drain(struct igt_bench *bench, struct ingot_error 
     const char *url = NULL;
     for (unsigned round = 0; round < bench->options->rounds && !status; round++) {
         igt_bench_progress(bench, "drain", "ingot", round);
-        status = igt_place_make(bench->place, &url, err);
+        status = igt_bench_make_store(bench, &url, err);
         if (!status)
             status = igt_drain_ingot(bench, "drain", "ingot", url, err);
         if (!status && bench->options->baseline)
@@ -101,9 +103,7 @@ enum ingot_status igt_measure_lifecycle(struct igt_bench *bench, struct ingot_er
     const char *url = NULL;
     for (unsigned round = 0; round < bench->options->rounds && !status; round++) {
         igt_bench_progress(bench, "lifecycle", "ingot", round);
-        status = igt_place_make(bench->place, &url, err);
-        if (!status)
-            status = igt_bench_fill(url, NULL, NULL, err); /* the schema is not to be measured */
+        status = igt_bench_make_store(bench, &url, err);
         if (!status)
             status = igt_place_mark(bench->place, err);
         if (!status)

@@ -58,6 +58,11 @@ def grounds(lab):
     return [Ground(lab), Ground(lab, harness.Server())]
 
 
+def names_of(figures):
+    """Of what was measured, in its order."""
+    return list(dict.fromkeys(figure["bench"] for figure in figures))
+
+
 def everything_is_said(ground, expected):
     arguments = ["--baseline", *TINY, "--svg", ground.lab.path("charts")]
     result = ground.bench("all", *arguments, "--json")
@@ -74,9 +79,11 @@ def everything_is_said(ground, expected):
         mine = [verdict for verdict in said["verdicts"] if verdict["what"].startswith(name + ":")]
         equal(len(mine), verdicts, name, [verdict["what"] for verdict in mine])
     facts = said["facts"]
-    for fact in ("ingot", "processor", "cores", "memory", "kernel", "store", "--history"):
+    for fact in ("ingot", "date", "compiler", "processor", "cores", "memory", "kernel", "store",
+                 "--history", "queue", "raw limit"):
         check(facts.get(fact), fact, facts)
     equal((facts["--jobs"], facts["--baseline"]), ("1000", "yes"))
+    matches(facts["took"], ", ".join(rf"{name} \d+ s" for name in names_of(said["figures"])))
     charts = os.listdir(ground.lab.path("charts"))
     for name in ("insert-latency.svg", "http-in-latency.svg", "pickup-latency.svg"):
         check(name in charts, name, charts)
@@ -100,17 +107,19 @@ def everything_is_measured_on_postgres(lab):
     server = harness.Server()
     facts = everything_is_said(Ground(lab, server), ON_POSTGRES)
     equal((facts["store"], facts["fsync"], facts["synchronous_commit"]), ("postgres", "on", "on"))
-    for name in ("postgres_version", "full_page_writes", "shared_buffers", "wal_level"):
+    for name in ("postgres_version", "full_page_writes", "shared_buffers", "wal_level", "connection",
+                 "wal_buffers"):
         check(facts[name], name)
     check(server.password not in json.dumps(facts), "the password was shown")
 
 
 @test
-def a_table_has_the_figures_and_the_verdicts_beside_their_aims(lab):
+def a_table_of_80_columns_has_the_figures_and_the_verdicts_beside_their_aims(lab):
     result = Ground(lab).bench("drain", "start", "--baseline", *TINY)
     equal((result.returncode, result.stderr), (0, ""))
-    matches(result.stdout, r"(?m)^ingot +[\d,]+ jobs/s ")
+    matches(result.stdout, r"(?m)^drain, jobs/s +MEDIAN .* RUNS .*\n^ingot +[\d,]+ ")
     matches(result.stdout, r"(?m)^drain: ingot / queue, 1 connection.* x +at least 1.50 +(ok|missed)$")
+    equal([line for line in result.stdout.split("\n") if len(line) > 80], [])
     matches(result.stdout, r"(?m)^start: .* ms +at most 3,000 +(ok|missed)$")
 
 
