@@ -13,16 +13,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct {
+static const struct named {
     const char *name;
     enum ingot_status (*measure)(struct igt_bench *bench, struct ingot_error *err);
+    enum { IN_ALL, ONLY_BY_NAME } when;
 } benches[] = {
-    {"insert", igt_measure_insert},       {"drain", igt_measure_drain},
-    {"lifecycle", igt_measure_lifecycle}, {"pickup", igt_measure_pickup},
-    {"pinned", igt_measure_pinned},       {"http-in", igt_measure_http_in},
-    {"http-out", igt_measure_http_out},   {"history", igt_measure_history},
-    {"find", igt_measure_find},           {"start", igt_measure_start},
-    {"memory", igt_measure_memory},
+    {"insert", igt_measure_insert, IN_ALL},       {"drain", igt_measure_drain, IN_ALL},
+    {"lifecycle", igt_measure_lifecycle, IN_ALL}, {"pickup", igt_measure_pickup, IN_ALL},
+    {"pinned", igt_measure_pinned, IN_ALL},       {"http-in", igt_measure_http_in, IN_ALL},
+    {"http-out", igt_measure_http_out, IN_ALL},   {"history", igt_measure_history, IN_ALL},
+    {"find", igt_measure_find, IN_ALL},           {"start", igt_measure_start, IN_ALL},
+    {"memory", igt_measure_memory, IN_ALL},       {"growth", igt_measure_growth, ONLY_BY_NAME},
 };
 #define BENCHES (sizeof benches / sizeof *benches)
 
@@ -34,12 +35,24 @@ const char *const *igt_bench_names(void)
     return names;
 }
 
-int igt_bench_has(const char *name)
+/* NULL if there is none of that name. */
+static const struct named *find_bench(const char *name)
 {
     for (size_t i = 0; i < BENCHES; i++)
         if (strcmp(benches[i].name, name) == 0)
-            return 1;
-    return 0;
+            return &benches[i];
+    return NULL;
+}
+
+int igt_bench_has(const char *name)
+{
+    return find_bench(name) != NULL;
+}
+
+int igt_bench_is_in_all(const char *name)
+{
+    const struct named *named = find_bench(name);
+    return named && named->when == IN_ALL;
 }
 
 /* ---- figures ------------------------------------------------------------ */
@@ -220,16 +233,14 @@ static void note_time(struct igt_bench *bench, const char *name, int64_t took_us
 
 enum ingot_status igt_bench_run(struct igt_bench *bench, const char *name, struct ingot_error *err)
 {
+    const struct named *named = find_bench(name);
     const int64_t began_us = igt_bench_now_us();
-    for (size_t i = 0; i < BENCHES; i++) {
-        if (strcmp(benches[i].name, name) != 0)
-            continue;
-        enum ingot_status status = benches[i].measure(bench, err);
-        if (has_figures(bench, name))
-            note_time(bench, name, igt_bench_now_us() - began_us);
-        return status;
-    }
-    return ingot_error_set(err, INGOT_NOT_FOUND, "bench: \"%s\" cannot be measured", name);
+    if (!named)
+        return ingot_error_set(err, INGOT_NOT_FOUND, "bench: \"%s\" cannot be measured", name);
+    enum ingot_status status = named->measure(bench, err);
+    if (has_figures(bench, name))
+        note_time(bench, name, igt_bench_now_us() - began_us);
+    return status;
 }
 
 const struct igt_findings *igt_bench_findings(struct igt_bench *bench)

@@ -11,8 +11,10 @@ struct igt_bench_options {
     size_t history;    /* finished jobs that stand before a long history is measured */
     size_t live;       /* jobs that wait when a start is measured */
     size_t data_bytes; /* payload of an event */
+    size_t most;       /* jobs of the longest run of `growth` */
     unsigned producers;
     size_t batch; /* events of a producer's request */
+    size_t rate;  /* events a second when `pickup` is measured */
     int baseline; /* also measure the queue written by hand and the raw limit */
     void (*progress)(const char *bench, const char *variant, unsigned round);
     const char *program; /* path of `ingot`: what is cold is measured in a process of its own */
@@ -27,6 +29,9 @@ struct igt_bench;
 
 /* Whether there is one of that name. */
 int igt_bench_has(const char *name);
+
+/* Whether it is among "all": what takes very long is not. */
+int igt_bench_is_in_all(const char *name);
 
 /*
  * Sees that stores can be made in the place, and notes the facts; options must

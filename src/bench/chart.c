@@ -1,7 +1,7 @@
 /*
  * Charts of what was measured, as SVG written by hand: throughput over time and
  * the distribution of latencies, a line for each variant and below it a legend
- * with figures. Text is escaped; nothing in a chart runs or is fetched.
+ * with figures; and the medians, a bar for each variant. Text is escaped; nothing in a chart runs or is fetched.
  */
 #include "report.h"
 
@@ -34,6 +34,9 @@
 /* On an axis at most, besides the first. */
 #define MARKS 8
 
+/* On each side of a point, whose mean with it is drawn: half a second together. */
+#define BESIDE_TICKS 2
+
 /* Beyond it the marks of an axis could not be reckoned. */
 #define RATE_MAX 1e300
 
@@ -41,7 +44,20 @@
 #define SHARE_MAX 0.999
 #define NINES_MAX 3
 
-enum kind { KIND_THROUGHPUT, KIND_LATENCY };
+enum kind { KIND_THROUGHPUT, KIND_LATENCY, KIND_MEDIANS };
+
+static const struct {
+    const char *title, *ending;
+} kinds[] = {[KIND_THROUGHPUT] = {": throughput", "throughput"},
+             [KIND_LATENCY] = {": latency", "latency"},
+             [KIND_MEDIANS] = {": medians", "medians"}};
+
+/* Of the chart of medians: names stand left of the bars, figures right of them. */
+#define BARS_LEFT 372
+#define BARS_RIGHT 772
+#define BARS_TOP 76
+#define BAR_LINE 24
+#define BAR_HEIGHT 13
 
 /* What tells one line from another: told apart also by who sees few colours, and in print. */
 #define COLOURS 6
@@ -63,10 +79,13 @@ static const char style[] =
     ".ground{fill:#fff}\n"
     ".grid{stroke:#e1e5ea;shape-rendering:crispEdges}\n"
     ".axis{stroke:#8b949e;shape-rendering:crispEdges}\n"
+    ".bar{fill:#0b6fc4}\n"
+    ".spread{fill:none;stroke:#23272d;stroke-width:1.4}\n"
     ".line{fill:none;stroke-width:1.8;stroke-linejoin:round;stroke-linecap:butt}\n"
     ".c0{stroke:#0b6fc4}.c1{stroke:#dd5500}.c2{stroke:#009a70}"
     ".c3{stroke:#cf6db6}.c4{stroke:#6b5200}.c5{stroke:#23272d}\n"
     "@media (prefers-color-scheme:dark){\n"
+    ".bar{fill:#2f8fe8}.spread{stroke:#e6edf3}\n"
     "text{fill:#e6edf3}.quiet{fill:#9aa4af}.ground{fill:#15191f}\n"
     ".grid{stroke:#2a313a}.axis{stroke:#6e7781}\n"
     ".c0{stroke:#2f8fe8}.c1{stroke:#e8642a}.c2{stroke:#35d6a4}"
@@ -106,14 +125,26 @@ static size_t count_latencies(const struct igt_figure *figure)
     return count;
 }
 
+/* Whether the figure has a line in the chart. */
+static int is_drawn(const struct chart *chart, const struct igt_figure *figure)
+{
+    switch (chart->kind) {
+    case KIND_THROUGHPUT:
+        return typical_run(figure) != NULL;
+    case KIND_LATENCY:
+        return count_latencies(figure) > 0;
+    case KIND_MEDIANS: /* bars of one unit */
+        return figure->sample_count && (!chart->unit || strcmp(figure->unit, chart->unit) == 0);
+    }
+    return 0;
+}
+
 /* The next figure from *at on that has a line in the chart, with *at behind it; or NULL. */
 static const struct igt_figure *next_figure(const struct chart *chart, size_t *at)
 {
     while (*at < chart->findings->figure_count) {
         const struct igt_figure *figure = &chart->findings->figures[(*at)++];
-        if (strcmp(figure->bench, chart->bench) == 0 &&
-            (chart->kind == KIND_THROUGHPUT ? typical_run(figure) != NULL
-                                            : count_latencies(figure) > 0))
+        if (strcmp(figure->bench, chart->bench) == 0 && is_drawn(chart, figure))
             return figure;
     }
     return NULL;
@@ -262,9 +293,15 @@ static size_t ticks_a_point(const struct chart *chart)
     return (size_t)ceil(ticks / POINTS_MAX - 1e-9);
 }
 
+/*
+ * Of the ticks from one to another and those beside them: jobs end by the commit, some
+ * thousand at once, and a tick that ends just before one would show nothing of it.
+ */
 static double mean_rate(const struct igt_sample *run, size_t from, size_t to)
 {
     double sum = 0;
+    from -= from < BESIDE_TICKS ? from : BESIDE_TICKS;
+    to += run->timeline_count - to < BESIDE_TICKS ? run->timeline_count - to : BESIDE_TICKS;
     for (size_t i = from; i < to; i++)
         sum += rate_of(run->timeline[i]) / (double)(to - from);
     return sum;
@@ -440,11 +477,10 @@ static void add_lines(struct chart *chart, size_t count)
     }
 }
 
-static void add_head(struct chart *chart, size_t lines)
+static void add_head(struct chart *chart, int height)
 {
     struct igt_buffer *svg = &chart->svg;
-    const int height = LEGEND_TOP + LEGEND_LINE * (int)(lines + 1) + 4;
-    const char *title = chart->kind == KIND_LATENCY ? ": latency" : ": throughput";
+    const char *title = kinds[chart->kind].title;
     igt_buffer_add_format(svg,
                           "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" "
                           "viewBox=\"0 0 %d %d\" role=\"img\">\n<title>",
@@ -466,7 +502,8 @@ static void add_axes(struct chart *chart)
     begin_text(svg, PLOT_LEFT - 60, 54, "quiet");
     if (!is_latency) {
         add_escaped(svg, chart->unit);
-        igt_buffer_add_text(svg, ", of each variant the run nearest the median");
+        igt_buffer_add_text(svg,
+                            ", of each variant the run nearest the median, means of half a second");
     } else {
         igt_buffer_add_text(svg, "share that took no longer, of all runs together");
     }
@@ -480,26 +517,92 @@ static void add_axes(struct chart *chart)
              is_latency ? "latency, ms, logarithmic" : "time, s");
 }
 
+/* The first says the unit. */
 static size_t count_lines(struct chart *chart)
 {
     size_t count = 0, at = 0;
     for (const struct igt_figure *figure; (figure = next_figure(chart, &at)); count++)
-        if (!count)
-            chart->unit = figure->unit;
+        chart->unit = count ? chart->unit : figure->unit;
     return count;
 }
 
-static void draw(struct chart *chart, size_t lines)
+static void draw_lines(struct chart *chart, size_t lines)
 {
     if (chart->kind == KIND_LATENCY)
         scale_latency(chart);
     else
         scale_throughput(chart);
-    add_head(chart, lines);
+    add_head(chart, LEGEND_TOP + LEGEND_LINE * (int)(lines + 1) + 4);
     add_axes(chart);
     add_lines(chart, lines);
     add_legend(chart);
     igt_buffer_add_text(&chart->svg, "</svg>\n");
+}
+
+/* ---- medians ------------------------------------------------------------ */
+
+/* What a bar's end or its spread may be: the marks could not be reckoned otherwise. */
+static double length_of(double value)
+{
+    return value > 0 ? fmin(value, RATE_MAX) : 0;
+}
+
+static void spread_of(const struct igt_figure *figure, double *ret_lowest, double *ret_highest)
+{
+    *ret_lowest = INFINITY;
+    *ret_highest = 0;
+    for (size_t i = 0; i < figure->sample_count; i++) {
+        *ret_lowest = fmin(*ret_lowest, length_of(figure->samples[i].value));
+        *ret_highest = fmax(*ret_highest, length_of(figure->samples[i].value));
+    }
+}
+
+static double bar_x(const struct chart *chart, double value)
+{
+    return BARS_LEFT + (BARS_RIGHT - BARS_LEFT) * value / chart->x_high;
+}
+
+static void add_bar(struct chart *chart, const struct igt_figure *figure, size_t number)
+{
+    struct igt_buffer *svg = &chart->svg;
+    const double middle = BARS_TOP + BAR_LINE * ((double)number + 0.5);
+    const double end = bar_x(chart, length_of(igt_figure_median(figure)));
+    double lowest, highest;
+    spread_of(figure, &lowest, &highest);
+    add_text(svg, PLOT_LEFT - 60, middle + 4, "name", figure->variant);
+    igt_buffer_add_format(svg,
+                          "<rect class=\"bar\" x=\"%d\" y=\"%.1f\" width=\"%.1f\" "
+                          "height=\"%d\"/>\n",
+                          BARS_LEFT, middle - BAR_HEIGHT / 2.0, end - BARS_LEFT, BAR_HEIGHT);
+    if (figure->sample_count > 1)
+        igt_buffer_add_format(svg, "<path class=\"spread\" d=\"M%.1f %.1fv6m0 -3H%.1fm0 -3v6\"/>\n",
+                              bar_x(chart, lowest), middle - 3, bar_x(chart, highest));
+    begin_text(svg, PLOT_RIGHT, middle + 4, "end");
+    igt_report_add_number(svg, igt_figure_median(figure));
+    end_text(svg);
+}
+
+static void draw_bars(struct chart *chart, size_t bars)
+{
+    struct igt_buffer *svg = &chart->svg;
+    const struct igt_figure *figure;
+    const int bottom = BARS_TOP + BAR_LINE * (int)bars;
+    double longest = 0, lowest, highest;
+    for (size_t at = 0; (figure = next_figure(chart, &at));) {
+        spread_of(figure, &lowest, &highest);
+        longest = fmax(longest, highest);
+    }
+    chart->x_high = longest > 0 ? longest : 1;
+    add_head(chart, bottom + 18);
+    begin_text(svg, PLOT_LEFT - 60, 54, "quiet");
+    add_escaped(svg, chart->unit);
+    igt_buffer_add_text(svg, ", median of all runs; the lines go from the lowest to the highest");
+    end_text(svg);
+    size_t number = 0;
+    for (size_t at = 0; (figure = next_figure(chart, &at));)
+        add_bar(chart, figure, number++);
+    add_rule(svg, "axis", BARS_LEFT, BARS_TOP - 4, BARS_LEFT, bottom + 4);
+    igt_buffer_add_text(svg, "</svg>\n");
 }
 
 /* ---- files -------------------------------------------------------------- */
@@ -551,13 +654,15 @@ static enum ingot_status replace_file(const char *path, const struct igt_buffer 
 static enum ingot_status draw_file(struct chart *chart, const char *folder, struct ingot_error *err)
 {
     const size_t lines = count_lines(chart);
-    if (!lines)
+    if (!lines || (chart->kind == KIND_MEDIANS && lines < 2)) /* one alone tells nothing */
         return INGOT_OK;
     struct igt_buffer path = {0};
     enum ingot_status status;
-    draw(chart, lines);
-    igt_buffer_add_format(&path, "%s/%s-%s.svg", folder, chart->bench,
-                          chart->kind == KIND_LATENCY ? "latency" : "throughput");
+    if (chart->kind == KIND_MEDIANS)
+        draw_bars(chart, lines);
+    else
+        draw_lines(chart, lines);
+    igt_buffer_add_format(&path, "%s/%s-%s.svg", folder, chart->bench, kinds[chart->kind].ending);
     if (path.failed)
         status = ingot_error_set(err, INGOT_NOMEM, "chart: memory ran out");
     else
@@ -576,7 +681,7 @@ enum ingot_status igt_report_draw(const struct igt_findings *findings, const cha
     for (size_t i = 0; i < findings->figure_count && !status; i++) {
         if (!igt_findings_begin_bench(findings, i))
             continue;
-        for (enum kind kind = KIND_THROUGHPUT; kind <= KIND_LATENCY && !status; kind++) {
+        for (enum kind kind = KIND_THROUGHPUT; kind <= KIND_MEDIANS && !status; kind++) {
             struct chart chart = {
                 .findings = findings, .bench = findings->figures[i].bench, .kind = kind};
             status = draw_file(&chart, folder, err);

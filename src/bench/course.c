@@ -6,9 +6,6 @@
 /* A run that does not get on is given up. */
 #define STUCK_US (INT64_C(120) * 1000000)
 
-/* How many jobs producers may be ahead of delivery when both are measured at once. */
-#define AHEAD 5000
-
 /* ---- waiting for a count ------------------------------------------------ */
 
 static size_t read_count(void *context)
@@ -200,7 +197,7 @@ enum ingot_status igt_lifecycle_ingot(struct igt_bench *bench, const char *name,
                                       .made = jobs,
                                       .producers = bench->options->producers,
                                       .batch = bench->options->batch,
-                                      .ahead = AHEAD};
+                                      .ahead = IGT_BENCH_AHEAD};
     enum ingot_status status = igt_run_course(bench, &course, &outcome, err);
     if (!status) {
         int64_t began_us = igt_first_of(outcome.ledger.submitted, jobs);

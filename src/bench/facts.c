@@ -131,8 +131,9 @@ static void note_options(struct igt_bench *bench)
         size_t value;
     } numbers[] = {{"--rounds", options->rounds},   {"--jobs", options->jobs},
                    {"--data", options->data_bytes}, {"--producers", options->producers},
-                   {"--batch", options->batch},     {"--history", options->history},
-                   {"--live", options->live}};
+                   {"--batch", options->batch},     {"--rate", options->rate},
+                   {"--history", options->history}, {"--live", options->live},
+                   {"--most", options->most}};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         igt_bench_add_fact(bench, numbers[i].name, igt_bench_text(bench, "%zu", numbers[i].value));
     igt_bench_add_fact(bench, "--baseline", options->baseline ? "yes" : "no");

@@ -91,6 +91,9 @@ enum ingot_status igt_bench_make_store(struct igt_bench *bench, const char **ret
 /* Claims and attempts under way at a time: so many that commits are large, as for a fast destination. */
 #define IGT_BENCH_CONCURRENCY 4096
 
+/* How many jobs producers may be ahead of delivery when both are measured at once. */
+#define IGT_BENCH_AHEAD 5000
+
 /* A count that grows, to be read at any time. */
 struct igt_counter {
     size_t (*read)(void *context);
@@ -243,6 +246,7 @@ enum ingot_status igt_measure_history(struct igt_bench *bench, struct ingot_erro
 enum ingot_status igt_measure_find(struct igt_bench *bench, struct ingot_error *err);
 enum ingot_status igt_measure_start(struct igt_bench *bench, struct ingot_error *err);
 enum ingot_status igt_measure_memory(struct igt_bench *bench, struct ingot_error *err);
+enum ingot_status igt_measure_growth(struct igt_bench *bench, struct ingot_error *err);
 
 /* Machine, versions, settings, options: facts.c */
 enum ingot_status igt_bench_note_facts(struct igt_bench *bench, struct ingot_error *err);

@@ -3,7 +3,6 @@
 
 #include <stdio.h>
 
-#define PICKUP_RATE 100.0
 #define PICKUP_SECONDS 3
 #define READY_SECONDS 1
 
@@ -24,14 +23,14 @@ static enum ingot_status pickup_alone(struct igt_bench *bench, struct ingot_erro
     struct igt_course_outcome outcome = {0};
     const struct igt_ledger *ledger = &outcome.ledger;
     const char *url = NULL;
-    const size_t jobs = (size_t)(PICKUP_RATE * PICKUP_SECONDS);
+    const size_t jobs = bench->options->rate * PICKUP_SECONDS;
     enum ingot_status status = igt_bench_make_store(bench, &url, err);
     const struct igt_course course = {.url = url,
                                       .role = IGT_ROLE_SCHEDULER,
                                       .made = jobs,
                                       .producers = 1,
                                       .batch = 1,
-                                      .rate = PICKUP_RATE};
+                                      .rate = (double)bench->options->rate};
     if (!status)
         status = igt_run_course(bench, &course, &outcome, err);
     if (!status)
@@ -86,7 +85,7 @@ static enum ingot_status produce(struct igt_bench *bench, const char *url,
             .threads = 1,
             .batch = 1,
             .count = ledger->size,
-            .rate = PICKUP_RATE,
+            .rate = (double)bench->options->rate,
         };
         status = igt_producers_start(&production, &producers, err);
     }
@@ -110,8 +109,8 @@ static enum ingot_status pickup_across(struct igt_bench *bench, struct ingot_err
     struct igt_apart apart;
     const char *url = NULL;
     /* The first ones find the other process ready. */
-    const size_t first = (size_t)(PICKUP_RATE * READY_SECONDS);
-    const size_t jobs = (size_t)(PICKUP_RATE * PICKUP_SECONDS);
+    const size_t first = bench->options->rate * READY_SECONDS;
+    const size_t jobs = bench->options->rate * PICKUP_SECONDS;
     const struct igt_shape shape = igt_plain_shape(bench);
     enum ingot_status status = igt_bench_make_store(bench, &url, err);
     if (!status)
@@ -125,6 +124,9 @@ static enum ingot_status pickup_across(struct igt_bench *bench, struct ingot_err
     }
     if (!status)
         status = add_latencies(bench, "two processes, from emit", ledger.submitted + first,
+                               ledger.handed + first, jobs, err);
+    if (!status)
+        status = add_latencies(bench, "two processes, from commit", ledger.decided + first,
                                ledger.handed + first, jobs, err);
     igt_ledger_fini(&ledger);
     return status;

@@ -84,8 +84,9 @@ void igt_report_add_number(struct igt_buffer *text, double number);
 
 /*
  * Writes into the folder (made if it is not there) BENCH-throughput.svg for each bench with
- * timelines and BENCH-latency.svg for each with latencies: a line for each variant, legible
- * on light and dark ground, without scripts. Errors name the file.
+ * timelines and BENCH-latency.svg for each with latencies: a line for each variant; and
+ * BENCH-medians.svg for each with two figures of its first unit: a bar for each. Legible on
+ * light and dark ground, without scripts. Errors name the file.
  */
 enum ingot_status igt_report_draw(const struct igt_findings *findings, const char *folder,
                                   struct ingot_error *err);

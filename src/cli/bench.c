@@ -76,11 +76,13 @@ static const struct number {
     {"rounds", 1, 1000, 5},
     {"history", 1000, 1000000000, 5000000},
     {"live", 1000, 100000000, 1000000},
+    {"most", 1000, 100000000, 1000000},
     {"data", 32, 8ul << 20, 200},
     {"producers", 1, 1024, 64},
     {"batch", 1, 10000, 10},
+    {"rate", 1, 100000, 100},
 };
-enum { JOBS, ROUNDS, HISTORY, LIVE, DATA, PRODUCERS, BATCH, NUMBERS };
+enum { JOBS, ROUNDS, HISTORY, LIVE, MOST, DATA, PRODUCERS, BATCH, RATE, NUMBERS };
 
 /* What is given besides. */
 enum { BASELINE = NUMBERS, SVG, OPTIONS };
@@ -180,9 +182,11 @@ static enum ingot_status run_all(struct igt_bench *bench, int argc, char **argv,
     for (int i = 0; i < argc; i++)
         all |= strcmp(argv[i], "all") == 0;
     for (const char *const *name = igt_bench_names(); all && *name && !status; name++)
-        status = igt_bench_run(bench, *name, err);
-    for (int i = 0; i < argc && !all && !status; i++)
-        status = igt_bench_run(bench, argv[i], err);
+        if (igt_bench_is_in_all(*name))
+            status = igt_bench_run(bench, *name, err);
+    for (int i = 0; i < argc && !status; i++)
+        if (!all || (strcmp(argv[i], "all") != 0 && !igt_bench_is_in_all(argv[i])))
+            status = igt_bench_run(bench, argv[i], err);
     return status;
 }
 
@@ -206,9 +210,11 @@ static int measure(const struct igt_cli *cli, const struct wishes *wishes, int a
         .jobs = wishes->numbers[JOBS],
         .history = wishes->numbers[HISTORY],
         .live = wishes->numbers[LIVE],
+        .most = wishes->numbers[MOST],
         .data_bytes = wishes->numbers[DATA],
         .producers = (unsigned)wishes->numbers[PRODUCERS],
         .batch = wishes->numbers[BATCH],
+        .rate = wishes->numbers[RATE],
         .baseline = wishes->baseline,
         .progress = show_progress,
         .program = "/proc/self/exe",

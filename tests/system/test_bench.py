@@ -17,10 +17,10 @@ from harness import check, equal, lasts, matches, test, wait_for
 TINY = ["--jobs", "1000", "--rounds", "1", "--history", "1000", "--live", "1000", "--data", "100"]
 
 # What is measured on both stores: how many figures each has at least, and which of its verdicts.
-BOTH = {"insert": (5, 1), "drain": (5, 4), "lifecycle": (6, 5), "pickup": (2, 2),
+BOTH = {"insert": (6, 1), "drain": (5, 4), "lifecycle": (6, 5), "pickup": (2, 2),
         "http-in": (2, 1), "http-out": (2, 1), "history": (6, 4), "find": (2, 2), "start": (1, 1),
         "memory": (2, 1)}
-ON_POSTGRES = BOTH | {"pickup": (3, 4), "pinned": (7, 4)}
+ON_POSTGRES = BOTH | {"pickup": (4, 4), "pinned": (7, 4)}
 
 
 class Ground:
@@ -124,6 +124,32 @@ def a_table_of_80_columns_has_the_figures_and_the_verdicts_beside_their_aims(lab
 
 
 @test
+@lasts(120)
+def growth_is_measured_when_it_is_named(lab):
+    for ground in grounds(lab):
+        charts = ground.lab.path("charts")
+        result = ground.bench("growth", *TINY, "--most", "1000", "--svg", charts, "--json")
+        equal((result.returncode, result.stderr), (0, ""))
+        figures = json.loads(result.stdout)["figures"]
+        equal([figure["variant"] for figure in figures],
+              ["1,000 jobs", "1 destination, a job an event", "4 destinations, a job an event",
+               "16 destinations, a job an event", "64 destinations, a job an event",
+               "16 destinations, 3 jobs an event", "16 destinations, 10 jobs an event",
+               "payload of 100 B", "payload of 1 kB", "payload of 10 kB", "payload of 100 kB",
+               "payload of 1 MB"])
+        check(all(figure["bench"] == "growth" and figure["median"] > 0 for figure in figures))
+        check("growth-medians.svg" in os.listdir(charts))
+
+
+@test
+def sizes_grow_tenfold_up_to_the_most(lab):
+    result = Ground(lab).bench("growth", *TINY, "--most", "100000", "--rounds", "2", "--json")
+    figures = json.loads(result.stdout)["figures"]
+    equal([figure["variant"] for figure in figures[:3]],
+          ["10,000 jobs", "100,000 jobs", "1 destination, a job an event"])
+
+
+@test
 def rounds_are_measured_as_often_as_was_asked_for(lab):
     result = Ground(lab).bench("drain", "find", *TINY, "--rounds", "3", "--json")
     equal(result.returncode, 0, result.stderr)
@@ -134,11 +160,13 @@ def rounds_are_measured_as_often_as_was_asked_for(lab):
 def mistakes_are_told_before_anything_is_made(lab):
     lab.write("file", "")
     mistakes = [
-        (["nonsense"], r"no \"nonsense\"; there are all, insert, drain, .*, memory$"),
+        (["nonsense"], r"no \"nonsense\"; there are all, insert, drain, .*, memory, growth$"),
         (["drain", "instert"], r"no \"instert\"; did you mean \"insert\"\?"),
         (["--jobs", "999"], r"--jobs is a number from 1000 to \d+, and not \"999\""),
         (["--rounds", "0"], r"--rounds is a number from 1 to \d+, and not \"0\""),
         (["--rounds", "2x"], "--rounds is a number"), (["--data", "31"], "--data is a number from 32"),
+        (["--most", "5"], "--most is a number from 1000"),
+        (["--rate", "0"], "--rate is a number from 1 to"),
         (["--live", "-1"], "--live is a number"), (["--history", ""], "--history is a number"),
         (["--producers", "99999999999999999999"], "--producers is a number"),
         (["--batch"], "'--batch' requires an argument"), (["--seconds", "3"], "'--seconds'"),

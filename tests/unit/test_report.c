@@ -555,7 +555,7 @@ static void a_chart_has_a_line_and_a_name_for_each_variant_that_was_measured(voi
         figures[i] = (struct igt_figure){"more", "some", "jobs/s", &both, 1};
     const struct igt_findings findings = findings_of(figures, COUNT(figures));
     assert_int_equal(igt_report_draw(&findings, folder, NULL), INGOT_OK);
-    assert_int_equal(count_files(), 4);
+    assert_int_equal(count_files(), 6);
     char *rates = read_chart("life-throughput.svg"), *latency = read_chart("life-latency.svg"),
          *more = read_chart("more-latency.svg");
     assert_int_equal(count_text(rates, "class=\"line "), 4); /* with those of the legend */
@@ -574,6 +574,32 @@ static void a_chart_has_a_line_and_a_name_for_each_variant_that_was_measured(voi
     free(rates);
     free(latency);
     free(more);
+}
+
+static void medians_are_bars_of_one_unit_with_their_spread(void **state)
+{
+    (void)state;
+    struct igt_sample fast[] = {{.value = 200}, {.value = 100}, {.value = 150}},
+                      slow = {.value = 50}, bytes = {.value = 7}, none = {.value = -3};
+    struct igt_figure figures[] = {
+        {"life", "fast", "jobs/s", fast, 3},           {"life", "written", "bytes/job", &bytes, 1},
+        {"life", "slow & steady", "jobs/s", &slow, 1}, {"life", "below none", "jobs/s", &none, 1},
+        {"life", "not measured", "jobs/s", NULL, 0},   {"alone", "one", "ms", &slow, 1}};
+    const struct igt_findings findings = findings_of(figures, COUNT(figures));
+    assert_int_equal(igt_report_draw(&findings, folder, NULL), INGOT_OK);
+    assert_int_equal(count_files(), 1);
+    char *svg = read_chart("life-medians.svg");
+    assert_int_equal(count_text(svg, "class=\"bar\""), 3);
+    assert_int_equal(count_text(svg, "class=\"spread\""), 1);
+    assert_int_equal(count_text(svg, ">slow &amp; steady<"), 1);
+    assert_int_equal(count_text(svg, ">written<"), 0);
+    assert_int_equal(count_text(svg, "jobs/s, median"), 1);
+    /* Of 400 for the highest run: 150, 50 and nothing; the spread from 100 to 200. */
+    assert_non_null(strstr(svg, "width=\"300.0\""));
+    assert_non_null(strstr(svg, "width=\"100.0\""));
+    assert_non_null(strstr(svg, "width=\"0.0\""));
+    assert_non_null(strstr(svg, "d=\"M572.0 85.0v6m0 -3H772.0m0 -3v6\""));
+    free(svg);
 }
 
 static void throughput_is_drawn_of_the_run_nearest_the_median(void **state)
@@ -777,6 +803,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             a_chart_has_a_line_and_a_name_for_each_variant_that_was_measured, make_folder,
             remove_folder),
+        cmocka_unit_test_setup_teardown(medians_are_bars_of_one_unit_with_their_spread, make_folder,
+                                        remove_folder),
         cmocka_unit_test_setup_teardown(throughput_is_drawn_of_the_run_nearest_the_median,
                                         make_folder, remove_folder),
         cmocka_unit_test_setup_teardown(latencies_are_drawn_where_the_marks_say, make_folder,
