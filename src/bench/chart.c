@@ -34,8 +34,8 @@
 /* On an axis at most, besides the first. */
 #define MARKS 8
 
-/* On each side of a point, whose mean with it is drawn: half a second together. */
-#define BESIDE_TICKS 2
+/* On each side of a point, whose mean with it is drawn: 0.3 s together. */
+#define BESIDE_TICKS 1
 
 /* Beyond it the marks of an axis could not be reckoned. */
 #define RATE_MAX 1e300
@@ -502,8 +502,7 @@ static void add_axes(struct chart *chart)
     begin_text(svg, PLOT_LEFT - 60, 54, "quiet");
     if (!is_latency) {
         add_escaped(svg, chart->unit);
-        igt_buffer_add_text(svg,
-                            ", of each variant the run nearest the median, means of half a second");
+        igt_buffer_add_text(svg, ", of each variant the run nearest the median, means of 0.3 s");
     } else {
         igt_buffer_add_text(svg, "share that took no longer, of all runs together");
     }
