@@ -483,11 +483,10 @@ static enum ingot_status commit_batches_apart(struct igt_journal *journal, struc
     struct ingot_error why = {0};
     enum ingot_status status = INGOT_OK;
     share->batches = NULL;
-    share->row_count = 0;
     for (struct igt_batch *batch = batches, *next; batch; batch = next) {
         next = batch->next;
         batch->next = NULL;
-        struct share alone = {.batches = batch, .row_count = batch->rows.count};
+        struct share alone = {.batches = batch};
         enum ingot_status outcome = status;
         if (!status || status == INGOT_RETRY)
             outcome = commit_share(journal, &alone, &why);
@@ -497,7 +496,6 @@ static enum ingot_status commit_batches_apart(struct igt_journal *journal, struc
         *err = why;
         *last = batch;
         last = &batch->next;
-        share->row_count += batch->rows.count;
     }
     return status;
 }
