@@ -173,7 +173,8 @@ static void verdicts_are_those_of_a_commit_in_one(void **state)
         assert_true(halves.commit.position != 0);
         assert_true(one.commit.position > halves.commit.position);
     }
-    assert_string_equal(fixture_ask(fixture, "SELECT count(*) FROM notices"), "10");
+    /* one of each scenario with chains, and one of each rival, who is a program */
+    assert_string_equal(fixture_ask(fixture, "SELECT count(*) FROM notices"), "30");
     assert_string_equal(fixture_ask(fixture, "SELECT count(*) FROM retirements"), "20");
     fixture_verify(fixture);
 }
