@@ -1,4 +1,4 @@
-/* Filling a store: events are made in a thread for each connection; see filling.h. */
+/* Filling a store: a thread for each connection, the first of which makes the rows; see filling.h. */
 #include "filling.h"
 
 #include "engine.h"
@@ -11,32 +11,43 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CONNECTIONS_MAX 4
-
 /* The claim and the success. */
 #define LIFE 2
 
 /* How often it is looked whether the user wants to stop. */
 #define LOOK_US 10000
 
-struct filler {
-    const struct igt_filling *filling;
-    const struct igt_loader_operations *operations;
-    const char *connection;
-    ingot_ksuid owner;
-    ingot_ksuid *live; /* of all events, where they wait */
-    _Atomic size_t next;
-    atomic_int stopping;
-    atomic_uint ended; /* threads */
+/* Batches that wait for the second connection at most. */
+#define WAITING_MAX 4
+
+/* Rows, and the memory that they are in. */
+struct batch {
+    struct igt_arena *arena;
+    struct igt_load load;
 };
 
 /* One connection's thread. */
 struct hand {
     struct filler *filler;
     pthread_t thread;
-    struct ingot_ksuid_generator ids;
+    int ended;
     enum ingot_status status;
     struct ingot_error error;
+};
+
+struct filler {
+    const struct igt_filling *filling;
+    const struct igt_loader_operations *operations;
+    const char *connection;
+    struct ingot_ksuid_generator ids;
+    ingot_ksuid owner;
+    ingot_ksuid *live; /* of all events, where they wait */
+    struct hand hands[2];
+    pthread_mutex_t lock; /* guards what follows, and the hands' ends */
+    pthread_cond_t changed;
+    struct batch waiting[WAITING_MAX]; /* from the first hand to the second */
+    size_t given, taken;
+    int is_all, is_stopped; /* nothing more comes; nothing more is wanted */
 };
 
 static enum ingot_status no_memory(struct ingot_error *err)
@@ -73,10 +84,9 @@ static void dress(struct ingot_event *event, const struct igt_filling *filling)
 }
 
 /* Makes the events of those numbers and the lives of their jobs. */
-static enum ingot_status make_rows(struct hand *hand, struct igt_arena *arena, size_t first,
+static enum ingot_status make_rows(struct filler *filler, struct igt_arena *arena, size_t first,
                                    size_t count, struct igt_load *load, struct ingot_error *err)
 {
-    const struct filler *filler = hand->filler;
     const struct igt_filling *filling = filler->filling;
     const struct igt_shape shape = {filling->data_bytes, 1, 1};
     struct ingot_event *events = igt_arena_array(arena, count, sizeof *events);
@@ -84,7 +94,7 @@ static enum ingot_status make_rows(struct hand *hand, struct igt_arena *arena, s
     if (!events || !lives)
         return no_memory(err);
     for (size_t i = 0; i < count; i++) {
-        if (!igt_bench_make_event(arena, &hand->ids, first + i, &shape, &events[i]))
+        if (!igt_bench_make_event(arena, &filler->ids, first + i, &shape, &events[i]))
             return no_memory(err);
         dress(&events[i], filling);
         if (filling->as == IGT_FILL_FINISHED)
@@ -102,44 +112,128 @@ static enum ingot_status make_rows(struct hand *hand, struct igt_arena *arena, s
     return INGOT_OK;
 }
 
+/* ---- from one hand to the other ----------------------------------------- */
+
+/*
+ * The second hand loads the lives of the events that the first has loaded. To each
+ * table rows are added in the order of their keys, as one process adds them: with
+ * two connections for one table the pages of its index would be half empty.
+ */
+static void give(struct filler *filler, const struct batch *batch)
+{
+    pthread_mutex_lock(&filler->lock);
+    while (filler->given - filler->taken == WAITING_MAX && !filler->is_stopped)
+        pthread_cond_wait(&filler->changed, &filler->lock);
+    if (filler->is_stopped)
+        igt_arena_destroy(batch->arena);
+    else
+        filler->waiting[filler->given++ % WAITING_MAX] = *batch;
+    pthread_cond_broadcast(&filler->changed);
+    pthread_mutex_unlock(&filler->lock);
+}
+
+/* Returns 0 when there is nothing more. */
+static int take(struct filler *filler, struct batch *batch)
+{
+    pthread_mutex_lock(&filler->lock);
+    while (filler->given == filler->taken && !filler->is_all && !filler->is_stopped)
+        pthread_cond_wait(&filler->changed, &filler->lock);
+    const int is_taken = filler->given != filler->taken;
+    if (is_taken)
+        *batch = filler->waiting[filler->taken++ % WAITING_MAX];
+    pthread_cond_broadcast(&filler->changed);
+    pthread_mutex_unlock(&filler->lock);
+    return is_taken;
+}
+
+static void stop(struct filler *filler)
+{
+    pthread_mutex_lock(&filler->lock);
+    filler->is_stopped = 1;
+    pthread_cond_broadcast(&filler->changed);
+    pthread_mutex_unlock(&filler->lock);
+}
+
+static int is_stopped(struct filler *filler)
+{
+    pthread_mutex_lock(&filler->lock);
+    const int stopped = filler->is_stopped;
+    pthread_mutex_unlock(&filler->lock);
+    return stopped;
+}
+
+static void end_hand(struct hand *hand, enum ingot_status status)
+{
+    struct filler *filler = hand->filler;
+    pthread_mutex_lock(&filler->lock);
+    hand->status = status;
+    hand->ended = 1;
+    filler->is_all |= hand == &filler->hands[0];
+    filler->is_stopped |= status != INGOT_OK;
+    pthread_cond_broadcast(&filler->changed);
+    pthread_mutex_unlock(&filler->lock);
+}
+
 /* ---- threads ------------------------------------------------------------ */
 
-static enum ingot_status load_some(struct hand *hand, struct igt_loader *loader, size_t first,
+static enum ingot_status load_some(struct filler *filler, struct igt_loader *loader, size_t first,
                                    size_t count, struct ingot_error *err)
 {
-    struct igt_arena *arena = igt_arena_create();
-    struct igt_load load;
-    enum ingot_status status =
-        arena ? make_rows(hand, arena, first, count, &load, err) : no_memory(err);
+    const struct igt_loader_operations *operations = filler->operations;
+    struct batch batch = {.arena = igt_arena_create()};
+    enum ingot_status status = batch.arena
+                                   ? make_rows(filler, batch.arena, first, count, &batch.load, err)
+                                   : no_memory(err);
     if (!status)
-        status = hand->filler->operations->load(loader, &load, err);
-    igt_arena_destroy(arena);
+        status = operations->load_events(loader, &batch.load, err);
+    if (!status && batch.load.transition_count && operations->connections == 2) {
+        give(filler, &batch);
+        return INGOT_OK;
+    }
+    if (!status && batch.load.transition_count)
+        status = operations->load_transitions(loader, &batch.load, err);
+    igt_arena_destroy(batch.arena);
     return status;
 }
 
-static void *load_all(void *context)
+static enum ingot_status close_loader(const struct filler *filler, struct igt_loader *loader,
+                                      enum ingot_status status, struct ingot_error *err)
+{
+    if (!loader)
+        return status;
+    enum ingot_status closed = filler->operations->close(loader, status ? NULL : err);
+    return status ? status : closed;
+}
+
+static void *load_events(void *context)
 {
     struct hand *hand = context;
     struct filler *filler = hand->filler;
     struct igt_loader *loader = NULL;
     const size_t all = filler->filling->count;
     enum ingot_status status = filler->operations->open(filler->connection, &loader, &hand->error);
-    while (!status && !atomic_load(&filler->stopping)) {
-        const size_t first = atomic_fetch_add(&filler->next, IGT_LOAD_EVENTS);
-        if (first >= all)
-            break;
+    for (size_t first = 0; first < all && !status && !is_stopped(filler);
+         first += IGT_LOAD_EVENTS) {
         const size_t left = all - first;
-        status = load_some(hand, loader, first, left < IGT_LOAD_EVENTS ? left : IGT_LOAD_EVENTS,
+        status = load_some(filler, loader, first, left < IGT_LOAD_EVENTS ? left : IGT_LOAD_EVENTS,
                            &hand->error);
     }
-    if (loader) {
-        enum ingot_status closed = filler->operations->close(loader, status ? NULL : &hand->error);
-        status = status ? status : closed;
+    end_hand(hand, close_loader(filler, loader, status, &hand->error));
+    return NULL;
+}
+
+static void *load_lives(void *context)
+{
+    struct hand *hand = context;
+    struct filler *filler = hand->filler;
+    struct igt_loader *loader = NULL;
+    struct batch batch;
+    enum ingot_status status = filler->operations->open(filler->connection, &loader, &hand->error);
+    while (!status && take(filler, &batch)) {
+        status = filler->operations->load_transitions(loader, &batch.load, &hand->error);
+        igt_arena_destroy(batch.arena);
     }
-    hand->status = status;
-    if (status)
-        atomic_store(&filler->stopping, 1);
-    atomic_fetch_add(&filler->ended, 1);
+    end_hand(hand, close_loader(filler, loader, status, &hand->error));
     return NULL;
 }
 
@@ -148,12 +242,18 @@ static enum ingot_status await_hands(struct filler *filler, unsigned started,
                                      const struct ingot_toolkit *toolkit, struct ingot_error *err)
 {
     enum ingot_status status = INGOT_OK;
-    while (atomic_load(&filler->ended) < started) {
+    unsigned ended = 0;
+    while (ended < started) {
         if (!status && igt_progress(toolkit, 0, 0) != 0) {
             status = ingot_error_set(err, INGOT_CLOSED, "bench: stopped");
-            atomic_store(&filler->stopping, 1);
+            stop(filler);
         }
         igt_bench_sleep_us(LOOK_US);
+        pthread_mutex_lock(&filler->lock);
+        ended = 0;
+        for (unsigned i = 0; i < started; i++)
+            ended += filler->hands[i].ended != 0;
+        pthread_mutex_unlock(&filler->lock);
     }
     return status;
 }
@@ -161,29 +261,32 @@ static enum ingot_status await_hands(struct filler *filler, unsigned started,
 static enum ingot_status load_in_threads(struct filler *filler, const struct ingot_toolkit *toolkit,
                                          struct ingot_error *err)
 {
-    struct hand hands[CONNECTIONS_MAX] = {{0}};
+    static void *(*const work[])(void *) = {load_events, load_lives};
     unsigned started = 0;
     enum ingot_status status = INGOT_OK;
-    while (started < filler->operations->connections && started < CONNECTIONS_MAX && !status) {
-        struct hand *hand = &hands[started];
+    pthread_mutex_init(&filler->lock, NULL);
+    pthread_cond_init(&filler->changed, NULL);
+    for (; started < filler->operations->connections && !status; started += !status) {
+        struct hand *hand = &filler->hands[started];
         hand->filler = filler;
-        ingot_ksuid_generator_init(&hand->ids);
-        if (pthread_create(&hand->thread, NULL, load_all, hand) == 0)
-            started++;
-        else
+        if (pthread_create(&hand->thread, NULL, work[started], hand) != 0)
             status = ingot_error_set(err, INGOT_IO, "bench: could not start a thread");
     }
     if (status)
-        atomic_store(&filler->stopping, 1);
+        stop(filler);
     enum ingot_status waited = await_hands(filler, started, toolkit, status ? NULL : err);
     status = status ? status : waited;
     for (unsigned i = 0; i < started; i++) {
-        pthread_join(hands[i].thread, NULL);
-        if (hands[i].status && !status) {
-            status = hands[i].status;
-            *err = hands[i].error;
+        pthread_join(filler->hands[i].thread, NULL);
+        if (filler->hands[i].status && !status) {
+            status = filler->hands[i].status;
+            *err = filler->hands[i].error;
         }
     }
+    for (; filler->taken < filler->given; filler->taken++) /* after a failure */
+        igt_arena_destroy(filler->waiting[filler->taken % WAITING_MAX].arena);
+    pthread_cond_destroy(&filler->changed);
+    pthread_mutex_destroy(&filler->lock);
     return status;
 }
 
@@ -226,7 +329,6 @@ enum ingot_status igt_bench_fill(const char *url, const struct igt_filling *fill
     const size_t live = filling && filling->as == IGT_FILL_WAITING ? filling->count : 0;
     struct filler filler = {.filling = filling, .live = malloc((live + 1) * sizeof *filler.live)};
     struct ingot_options options;
-    struct ingot_ksuid_generator ids;
     struct ingot_store *store = NULL;
     enum ingot_status status =
         filler.live ? ingot_options_from_url(url, &options, err) : no_memory(err);
@@ -235,8 +337,8 @@ enum ingot_status igt_bench_fill(const char *url, const struct igt_filling *fill
     if (!status && filling) {
         ingot_store_close(store); /* the file has one owner at a time */
         store = NULL;
-        ingot_ksuid_generator_init(&ids);
-        ingot_ksuid_generate(&ids, NULL, &filler.owner);
+        ingot_ksuid_generator_init(&filler.ids);
+        ingot_ksuid_generate(&filler.ids, NULL, &filler.owner);
         filler.connection = options.connection;
         filler.operations =
             strcmp(options.from, "postgres") == 0 ? &igt_loader_postgres : &igt_loader_sqlite;

@@ -26,10 +26,10 @@ enum ingot_status igt_bench_fill(const char *url, const struct igt_filling *fill
 
 /* ---- the kinds of stores, for filling.c --------------------------------- */
 
-/* Events of one commit. */
+/* Events of a batch, which is a commit of each connection. */
 #define IGT_LOAD_EVENTS 5000u
 
-/* Rows that go in together: events, and the whole lives of their jobs. */
+/* Rows of a batch: events, and the whole lives of their jobs. */
 struct igt_load {
     const struct ingot_event *events;
     size_t event_count;
@@ -43,11 +43,13 @@ struct igt_loader;
 
 /* The connection as ingot_options has it. */
 struct igt_loader_operations {
-    unsigned connections; /* that are worth their while */
+    unsigned connections; /* 2: one for events, and one for transitions; or 1 */
     enum ingot_status (*open)(const char *connection, struct igt_loader **ret_loader,
                               struct ingot_error *err);
-    enum ingot_status (*load)(struct igt_loader *loader, const struct igt_load *load,
-                              struct ingot_error *err);
+    enum ingot_status (*load_events)(struct igt_loader *loader, const struct igt_load *load,
+                                     struct ingot_error *err);
+    enum ingot_status (*load_transitions)(struct igt_loader *loader, const struct igt_load *load,
+                                          struct ingot_error *err);
     /* Makes durable what was loaded and closes; frees also on failure. */
     enum ingot_status (*close)(struct igt_loader *loader, struct ingot_error *err);
 };

@@ -1,8 +1,7 @@
 /*
- * Loading rows into a PostgreSQL store: COPY in binary, events and the lives of
- * their jobs in one transaction. The columns that COPY does not name have the
- * defaults that they have for Ingot, and the times are given, for a default that
- * calls the clock would have COPY take rows one by one.
+ * Loading rows into a PostgreSQL store: COPY in binary. The columns that it does not
+ * name have the defaults that they have for Ingot; the times are given, for a
+ * default that calls the clock would have COPY take rows one by one.
  */
 #include "core/buffer.h"
 #include "filling.h"
@@ -163,22 +162,23 @@ static enum ingot_status copy(struct igt_loader *loader, const char *sql, struct
     return status;
 }
 
-static enum ingot_status postgres_load(struct igt_loader *loader, const struct igt_load *load,
-                                       struct ingot_error *err)
+static enum ingot_status postgres_load_events(struct igt_loader *loader,
+                                              const struct igt_load *load, struct ingot_error *err)
 {
-    struct igt_buffer *rows = &loader->rows;
-    enum ingot_status status = execute(loader, "BEGIN", err);
-    begin_rows(rows);
+    begin_rows(&loader->rows);
     for (size_t i = 0; i < load->event_count; i++)
-        add_event(rows, &load->events[i], load->now_us);
-    if (!status)
-        status = copy(loader, copy_events, err);
-    begin_rows(rows);
+        add_event(&loader->rows, &load->events[i], load->now_us);
+    return copy(loader, copy_events, err);
+}
+
+static enum ingot_status postgres_load_transitions(struct igt_loader *loader,
+                                                   const struct igt_load *load,
+                                                   struct ingot_error *err)
+{
+    begin_rows(&loader->rows);
     for (size_t i = 0; i < load->transition_count; i++)
-        add_transition(rows, &load->transitions[i], load->now_us);
-    if (!status && load->transition_count)
-        status = copy(loader, copy_transitions, err);
-    return status ? status : execute(loader, "COMMIT", err);
+        add_transition(&loader->rows, &load->transitions[i], load->now_us);
+    return copy(loader, copy_transitions, err);
 }
 
 /* ---- opening ------------------------------------------------------------ */
@@ -225,6 +225,7 @@ static enum ingot_status postgres_open(const char *connection, struct igt_loader
 const struct igt_loader_operations igt_loader_postgres = {
     .connections = 2,
     .open = postgres_open,
-    .load = postgres_load,
+    .load_events = postgres_load_events,
+    .load_transitions = postgres_load_transitions,
     .close = postgres_close,
 };

@@ -121,12 +121,20 @@ static enum ingot_status load_transition(struct igt_loader *loader,
     return step(loader, statement, err);
 }
 
-static enum ingot_status sqlite_load(struct igt_loader *loader, const struct igt_load *load,
-                                     struct ingot_error *err)
+static enum ingot_status sqlite_load_events(struct igt_loader *loader, const struct igt_load *load,
+                                            struct ingot_error *err)
 {
     enum ingot_status status = execute(loader, "BEGIN", err);
     for (size_t i = 0; i < load->event_count && !status; i++)
         status = load_event(loader, &load->events[i], load->now_us, err);
+    return status ? status : execute(loader, "COMMIT", err);
+}
+
+static enum ingot_status sqlite_load_transitions(struct igt_loader *loader,
+                                                 const struct igt_load *load,
+                                                 struct ingot_error *err)
+{
+    enum ingot_status status = execute(loader, "BEGIN", err);
     for (size_t i = 0; i < load->transition_count && !status; i++)
         status = load_transition(loader, &load->transitions[i], load->now_us, err);
     return status ? status : execute(loader, "COMMIT", err);
@@ -219,6 +227,7 @@ static enum ingot_status sqlite_open(const char *connection, struct igt_loader *
 const struct igt_loader_operations igt_loader_sqlite = {
     .connections = 1,
     .open = sqlite_open,
-    .load = sqlite_load,
+    .load_events = sqlite_load_events,
+    .load_transitions = sqlite_load_transitions,
     .close = sqlite_close,
 };

@@ -8,6 +8,9 @@
 
 /* ---- start -------------------------------------------------------------- */
 
+/* A run works some of what waits before it is ended; so many of them are enough for it. */
+#define JOBS_A_RUN (4 * IGT_BENCH_CONCURRENCY)
+
 static enum ingot_status time_start(struct igt_bench *bench, const char *variant, const char *url,
                                     struct ingot_error *err)
 {
@@ -50,6 +53,8 @@ enum ingot_status igt_measure_start(struct igt_bench *bench, struct ingot_error 
     if (!status)
         status = igt_bench_fill(url, &filling, bench->options->toolkit, err);
     for (unsigned round = 0; round < bench->options->rounds && !status; round++) {
+        if (round && live / JOBS_A_RUN <= round)
+            break;
         igt_bench_progress(bench, "start", variant, round);
         status = time_start(bench, variant, url, err);
     }

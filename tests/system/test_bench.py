@@ -157,6 +157,12 @@ def rounds_are_measured_as_often_as_was_asked_for(lab):
 
 
 @test
+def few_jobs_are_not_started_with_when_they_are_done(lab):
+    result = Ground(lab).bench("start", *TINY, "--rounds", "3", "--json")
+    equal([len(figure["runs"]) for figure in json.loads(result.stdout)["figures"]], [1])
+
+
+@test
 def mistakes_are_told_before_anything_is_made(lab):
     lab.write("file", "")
     mistakes = [
