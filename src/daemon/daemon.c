@@ -10,6 +10,7 @@
 #include "keeper.h"
 #include "pulse.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -32,6 +33,13 @@ struct igt_daemon {
     struct igt_pulse *pulse;
     struct igt_gateway *gateway;
 };
+
+/*
+ * What a large piece of memory is, which goes back to the system when it is freed.
+ * Left alone, glibc learns from what it sees to keep up to 64 MB in each thread, and
+ * a cold read would be remembered so for ever.
+ */
+#define LARGE_BYTES (4 << 20)
 
 /* The end begins: nothing new is taken in while what runs is finished. */
 static void close_gateway(void *context)
@@ -209,6 +217,8 @@ enum ingot_status igt_daemon_start(struct igt_config *config, enum igt_role role
     daemon->role = role;
     daemon->toolkit = toolkit;
     signal(SIGPIPE, SIG_IGN);
+    mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
+    mallopt(M_TRIM_THRESHOLD, LARGE_BYTES);
     enum ingot_status status = start(daemon, err);
     if (status) {
         igt_daemon_stop(daemon);
