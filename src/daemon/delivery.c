@@ -796,6 +796,7 @@ enum ingot_status igt_delivery_run(struct igt_delivery_loop *loop, struct igt_jo
     uv_prepare_start(&loop->turn, on_turn);
     uv_run(&loop->uv, UV_RUN_DEFAULT);
     uv_prepare_stop(&loop->turn);
+    uv_timer_stop(&loop->deadline); /* it may pass before the loop is taken apart */
     loop->ending = ENDED;
     pthread_mutex_lock(&loop->lock);
     loop->shown = igt_scheduler_numbers(loop->scheduler);

@@ -593,6 +593,23 @@ def a_network_that_stands_still_or_is_slow_ends_nobody(lab):
 
 
 @test
+def an_end_that_takes_longer_than_the_shutdown_time_ends_well(lab):
+    cluster = Cluster(lab, shutdown="200ms")
+    between = proxy.Proxy(lab.server.host, lab.server.port)
+    lab.cleanups.append(between.close)
+    cluster.port = between.port
+    for verb in ("serve", "scheduler"):
+        member = cluster.start(verb)
+        between.pause()  # the last heartbeat is not answered
+        member.signal(signal.SIGTERM)
+        time.sleep(1)
+        between.resume()
+        equal(member.wait(), 0, member.log())
+        cluster.members.remove(member)
+    lab.verify()
+
+
+@test
 def who_was_silent_himself_takes_nothing_over(lab):
     cluster = Cluster(lab, routes=MANY)  # PROTOCOL 5.1
     between = proxy.Proxy(lab.server.host, lab.server.port)
