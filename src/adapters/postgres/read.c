@@ -260,16 +260,6 @@ static int compare_events(const void *a, const void *b)
                                &((const struct ingot_event *)b)->id);
 }
 
-/* Those with added jobs came behind the others. */
-static void sort_events(struct ingot_event *events, size_t count)
-{
-    for (size_t i = 1; i < count; i++)
-        if (compare_events(&events[i - 1], &events[i]) > 0) {
-            qsort(events, count, sizeof *events, compare_events);
-            return;
-        }
-}
-
 /* Replaces the birth of a job by its newest transition, if it is one of the events'. */
 static enum ingot_status take_newest(const PGresult *result, int row, struct ingot_page *page,
                                      struct ingot_event *events, size_t count,
@@ -345,7 +335,8 @@ enum ingot_status postgres_read_events(struct postgres_store *store, const ingot
     if (!status)
         status = get_events(result, detail, page, ret_events, ret_count, err);
     if (!status && detail != INGOT_DETAIL_DELIVERY) {
-        sort_events(*ret_events, *ret_count);
+        /* Those with added jobs come behind the others. */
+        qsort(*ret_events, *ret_count, sizeof **ret_events, compare_events);
         status = read_lower_jobs(store, result, detail, page, *ret_events, *ret_count, err);
     }
     PQclear(result);
