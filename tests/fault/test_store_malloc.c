@@ -364,7 +364,7 @@ static void follow(struct round *round)
     }
     assert_int_equal(counts[INGOT_SIGHTED_EVENT], round->has_events ? 2 : 0);
     assert_int_equal(counts[INGOT_SIGHTED_JOB], round->has_added);
-    assert_int_equal(counts[INGOT_SIGHTED_NOTICE], round->has_claim);
+    assert_int_equal(counts[INGOT_SIGHTED_NOTICE], round->has_claim + round->steps);
     ingot_page_destroy(page);
 }
 
