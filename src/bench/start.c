@@ -75,8 +75,9 @@ enum ingot_status igt_measure_start(struct igt_bench *bench, struct ingot_error 
 
 #define LOOK_MS 20
 
-/* Until what was needed for a moment is given back. */
-#define SETTLE_MS 1000
+/* What was needed for a moment, for the first checkpoint too, is given back in this time or less. */
+#define SETTLE_MS 500
+#define SETTLE_MS_A_THOUSAND 2
 
 struct holding {
     const char *url;
@@ -102,6 +103,21 @@ static struct taken read_taken(void)
     return taken;
 }
 
+/* What is taken once no more is given back; 0 if the process is to end before. */
+static int settle(size_t live, int until, struct taken *ret_taken)
+{
+    const int rest_ms = SETTLE_MS + SETTLE_MS_A_THOUSAND * (int)(live / 1000);
+    struct taken now = read_taken(), last;
+    do {
+        last = now;
+        if (igt_apart_is_over(until, rest_ms))
+            return 0;
+        now = read_taken();
+    } while (now.resident < last.resident);
+    *ret_taken = now;
+    return 1;
+}
+
 /* In a process of its own: knows all that is live, and says what that took. */
 static void hold(void *context, int until, int says)
 {
@@ -121,8 +137,8 @@ static void hold(void *context, int until, int says)
     while (igt_daemon_numbers(igt_engine_daemon(engine)).live < holding->live)
         if (igt_apart_is_over(until, LOOK_MS))
             break;
-    if (!igt_apart_is_over(until, SETTLE_MS)) {
-        struct taken taken = read_taken();
+    struct taken taken;
+    if (settle(holding->live, until, &taken)) {
         taken.resident -= before.resident;
         taken.peak -= before.resident;
         if (write(says, &taken, sizeof taken) == (ssize_t)sizeof taken)
