@@ -1385,18 +1385,23 @@ static void row_3_whatever_happens_every_job_ends_and_every_chain_is_right(void 
 
 /* ---- first claims ------------------------------------------------------- */
 
+static struct ingot_transition first_claim(const ingot_ksuid *event_id, const ingot_ksuid *owner)
+{
+    return (struct ingot_transition){.event_id = *event_id,
+                                     .seq = 1,
+                                     .attempt = 1,
+                                     .state_before = INGOT_STATE_ACKNOWLEDGED,
+                                     .state_after = INGOT_STATE_EXECUTING,
+                                     .owner = *owner,
+                                     .due_us = INGOT_NO_TIME};
+}
+
 /* Shows the scheduler a job with its first claim, and the verdict of that; returns what is next. */
 static enum igt_next show_claimed(struct bench *bench, const ingot_ksuid *event_id,
                                   enum ingot_verdict verdict)
 {
     struct ingot_page *page = world_event(&bench->world, event_id);
-    const struct ingot_transition claim = {.event_id = *event_id,
-                                           .seq = 1,
-                                           .attempt = 1,
-                                           .state_before = INGOT_STATE_ACKNOWLEDGED,
-                                           .state_after = INGOT_STATE_EXECUTING,
-                                           .owner = bench->owner,
-                                           .due_us = INGOT_NO_TIME};
+    const struct ingot_transition claim = first_claim(event_id, &bench->owner);
     struct ingot_job job = page->events[0].jobs[0];
     ingot_job_born(&job, event_id, 0, bench->world.now_us);
     igt_scheduler_sight_claimed(bench->scheduler, &job, 0);
@@ -1409,13 +1414,7 @@ static enum igt_next show_claimed(struct bench *bench, const ingot_ksuid *event_
 static ingot_ksuid emit_claimed(struct bench *bench, const ingot_ksuid *owner)
 {
     ingot_ksuid id = world_emit(&bench->world, one, 1, INGOT_NO_TIME);
-    struct ingot_commit_transition claim = {.row = {.event_id = id,
-                                                    .seq = 1,
-                                                    .attempt = 1,
-                                                    .state_before = INGOT_STATE_ACKNOWLEDGED,
-                                                    .state_after = INGOT_STATE_EXECUTING,
-                                                    .owner = *owner,
-                                                    .due_us = INGOT_NO_TIME},
+    struct ingot_commit_transition claim = {.row = first_claim(&id, owner),
                                             .hangs_on = INGOT_ALONE};
     world_commit(&bench->world, &claim, 1, INGOT_COMMIT_FIRST);
     assert_int_equal(claim.verdict, INGOT_STORED);
