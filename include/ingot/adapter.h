@@ -237,13 +237,14 @@ struct ingot_adapter {
 
     /*
      * A commit in two halves, so that the caller can do something while the server
-     * works; one at a time, and nothing else is called between the two.
+     * works. The second of INGOT_COMMITS_SENT_MAX is sent before the first is finished,
+     * so that the server need not wait; nothing else is called while one is on its way.
      */
 
     /** Sends it; the commit stays where it is. INGOT_UNSUPPORTED: this one only commit() can do. */
     enum ingot_status (*send_commit)(void *handle, const struct ingot_toolkit *toolkit,
                                      struct ingot_commit *commit, struct ingot_error *err);
-    /** Waits for its verdicts, as commit() gives them. */
+    /** Waits for the verdicts of the oldest, as commit() gives them. */
     enum ingot_status (*finish_commit)(void *handle, const struct ingot_toolkit *toolkit,
                                        struct ingot_commit *commit, struct ingot_error *err);
 };

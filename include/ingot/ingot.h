@@ -487,12 +487,17 @@ struct ingot_commit {
 enum ingot_status ingot_store_commit(struct ingot_store *store, const struct ingot_toolkit *toolkit,
                                      struct ingot_commit *commit, struct ingot_error *err);
 
+/** So many commits may be on their way at a time: one that the server works on, and the next. */
+#define INGOT_COMMITS_SENT_MAX 2
+
 /**
  * ingot_store_commit() in two halves: send checks the commit and has it begun,
- * finish waits for what came of it. Between the two the handle is used for nothing
- * else, and the commit stays as it is. INGOT_UNSUPPORTED from send: this store, or
- * this commit, wants ingot_store_commit(). After any other failure of send nothing
- * is to be finished, and it means what it means there.
+ * finish waits for what came of it. INGOT_COMMITS_SENT_MAX may be on their way,
+ * each for itself, none knowing what came of another; they are finished in the order
+ * of sending, also after one of them failed. Until then the handle is used for
+ * nothing else, and the commits stay as they are. INGOT_UNSUPPORTED from send: this
+ * store, or this commit, wants ingot_store_commit(). After any other failure of send
+ * nothing is to be finished, and it means what it means there.
  */
 enum ingot_status ingot_store_send_commit(struct ingot_store *store,
                                           const struct ingot_toolkit *toolkit,

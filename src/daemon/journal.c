@@ -17,6 +17,9 @@
 /* A commit that met a rival's at the wrong moment is sent again at once, this often. */
 #define RIVAL_TRIES 5
 
+/* A commit is sent behind another one if it has at least this part of its rows: many small ones cost more. */
+#define PART_BEHIND 4
+
 /* At the end a commit without an answer is sent again for this long. */
 #define DOUBT_MS_AT_END 5000
 
@@ -29,7 +32,7 @@ struct igt_journal {
     pthread_mutex_t lock;
     pthread_cond_t work;
     struct igt_request *requests, **last_request; /* waiting, oldest first */
-    size_t waiting_bytes;
+    size_t waiting_bytes, waiting_events, waiting_transitions;
     struct igt_batch *batches, **last_batch;
     int stopping, failed;
     struct igt_journal_numbers numbers;
@@ -291,30 +294,33 @@ struct flight {
         FLIGHT_SENT,
         FLIGHT_LANDED
     } phase;
+    enum ingot_status status; /* how it was launched, and then how it landed */
+    struct ingot_error error;
 };
 
 /* Composes the share of a flight, and sends it if the store takes it so. */
-static enum ingot_status launch(struct igt_journal *journal, struct flight *flight,
-                                enum ingot_commit_sending sending, struct ingot_error *err)
+static void launch(struct igt_journal *journal, struct flight *flight,
+                   enum ingot_commit_sending sending)
 {
     struct ingot_commit *commit = &flight->commit;
+    flight->phase = FLIGHT_LANDED;
     flight->results = create_results(&flight->share);
     if (!flight->results ||
         !compose(journal, &flight->share, sending, flight->results->arena, commit)) {
         igt_results_destroy(flight->results);
-        return ingot_error_set(err, INGOT_NOMEM, "journal: memory ran out");
+        flight->status = ingot_error_set(&flight->error, INGOT_NOMEM, "journal: memory ran out");
+        return;
     }
-    flight->phase = FLIGHT_LANDED;
     if (!commit->event_count && !commit->transition_count)
-        return INGOT_OK; /* only reads */
-    enum ingot_status status =
-        ingot_store_send_commit(journal->store, journal->toolkit, commit, err);
-    flight->phase = status == INGOT_UNSUPPORTED ? FLIGHT_COMPOSED : FLIGHT_SENT;
-    if (status == INGOT_UNSUPPORTED)
-        return INGOT_OK;
-    if (status)
+        return; /* only reads */
+    flight->status =
+        ingot_store_send_commit(journal->store, journal->toolkit, commit, &flight->error);
+    if (flight->status && flight->status != INGOT_UNSUPPORTED) {
         igt_results_destroy(flight->results);
-    return status;
+        return;
+    }
+    flight->phase = flight->status ? FLIGHT_COMPOSED : FLIGHT_SENT;
+    flight->status = INGOT_OK;
 }
 
 /* Says where the rows of a flight that has landed will be seen. */
@@ -324,21 +330,22 @@ static void announce(struct igt_journal *journal, const struct flight *flight)
         journal->callbacks.stored(journal->callbacks.context, flight->commit.position);
 }
 
-/* Waits for the verdicts. */
-static enum ingot_status land(struct igt_journal *journal, struct flight *flight,
-                              struct ingot_error *err)
+/* Waits for the verdicts; its status is what became of it. */
+static void land(struct igt_journal *journal, struct flight *flight)
 {
-    enum ingot_status status = INGOT_OK;
+    if (flight->phase == FLIGHT_LANDED)
+        return;
     if (flight->phase == FLIGHT_COMPOSED)
-        status = ingot_store_commit(journal->store, journal->toolkit, &flight->commit, err);
-    if (flight->phase == FLIGHT_SENT)
-        status = ingot_store_finish_commit(journal->store, journal->toolkit, &flight->commit, err);
+        flight->status =
+            ingot_store_commit(journal->store, journal->toolkit, &flight->commit, &flight->error);
+    else
+        flight->status = ingot_store_finish_commit(journal->store, journal->toolkit,
+                                                   &flight->commit, &flight->error);
     flight->phase = FLIGHT_LANDED;
-    if (status)
+    if (flight->status)
         igt_results_destroy(flight->results);
     else
         announce(journal, flight);
-    return status;
 }
 
 /* Tells everybody what became of a flight that has landed; its share is used up. */
@@ -364,13 +371,14 @@ static enum ingot_status send_share(struct igt_journal *journal, struct share *s
                                     enum ingot_commit_sending sending, struct ingot_error *err)
 {
     struct flight flight = {.share = *share};
-    enum ingot_status status = launch(journal, &flight, sending, err);
-    if (!status)
-        status = land(journal, &flight, err);
-    if (!status)
+    launch(journal, &flight, sending);
+    land(journal, &flight);
+    if (flight.status)
+        *err = flight.error;
+    else
         settle(journal, &flight);
     *share = flight.share;
-    return status;
+    return flight.status;
 }
 
 static int64_t monotonic_ms(void)
@@ -404,7 +412,7 @@ static void turn_away(struct igt_journal *journal, const struct ingot_error *err
     others.requests = journal->requests;
     journal->requests = NULL;
     journal->last_request = &journal->requests;
-    journal->waiting_bytes = 0;
+    journal->waiting_bytes = journal->waiting_events = 0;
     pthread_mutex_unlock(&journal->lock);
     reject_requests(journal, &others, INGOT_RETRY, err);
 }
@@ -543,6 +551,7 @@ static void take_share(struct igt_journal *journal, struct share *share)
         struct igt_request *request = journal->requests;
         journal->requests = request->next;
         journal->waiting_bytes -= igt_request_bytes(request);
+        journal->waiting_events -= request->event_count;
         request->next = NULL;
         *last_request = request;
         last_request = &request->next;
@@ -555,6 +564,7 @@ static void take_share(struct igt_journal *journal, struct share *share)
                                                        IGT_COMMIT_TRANSITIONS_MAX)) {
         struct igt_batch *batch = journal->batches;
         journal->batches = batch->next;
+        journal->waiting_transitions -= batch->rows.count;
         batch->next = NULL;
         *last_batch = batch;
         last_batch = &batch->next;
@@ -572,6 +582,8 @@ static void put_back(struct igt_journal *journal, struct share *share)
         last = &(*last)->next;
     if (!share->batches)
         return;
+    for (const struct igt_batch *batch = share->batches; batch; batch = batch->next)
+        journal->waiting_transitions += batch->rows.count;
     *last = journal->batches;
     if (!journal->batches)
         journal->last_batch = last;
@@ -598,13 +610,18 @@ static void fail(struct igt_journal *journal, const struct ingot_error *err)
 
 enum waiting { WAIT, DO_NOT_WAIT };
 
-/* Takes the next share, 0 if there is none: after WAIT the thread is to end then. */
-static int take_next(struct igt_journal *journal, enum waiting waiting, struct share *share)
+/*
+ * Takes the next share, 0 if there is none of so many rows: after WAIT the thread is
+ * to end then.
+ */
+static int take_next(struct igt_journal *journal, enum waiting waiting, size_t least,
+                     struct share *share)
 {
     pthread_mutex_lock(&journal->lock);
     while (!journal->requests && !journal->batches && !journal->stopping && waiting == WAIT)
         pthread_cond_wait(&journal->work, &journal->lock);
-    int taken = journal->requests || journal->batches;
+    int taken = (journal->requests || journal->batches) &&
+                journal->waiting_events + journal->waiting_transitions >= least;
     if (taken)
         take_share(journal, share);
     pthread_mutex_unlock(&journal->lock);
@@ -650,40 +667,96 @@ static int recover(struct igt_journal *journal, struct share *share, enum ingot_
     return 0;
 }
 
+/* Commits on their way, a ring, with room for one that has landed and is not settled. */
+struct sky {
+    struct flight flights[INGOT_COMMITS_SENT_MAX + 1];
+    size_t first, count; /* the oldest; how many */
+};
+
+/* The flight behind so many older ones. */
+static struct flight *flight_at(struct sky *sky, size_t place)
+{
+    return &sky->flights[(sky->first + place) % (INGOT_COMMITS_SENT_MAX + 1)];
+}
+
+/* Whether the store would take one more before another has landed. */
+static int has_room(struct sky *sky)
+{
+    return !sky->count || (sky->count < INGOT_COMMITS_SENT_MAX &&
+                           flight_at(sky, sky->count - 1)->phase == FLIGHT_SENT);
+}
+
+/* The rows that must wait for a commit to be sent behind one that has not landed. */
+static size_t least_rows(struct sky *sky)
+{
+    if (!sky->count)
+        return 0;
+    const struct ingot_commit *last = &flight_at(sky, sky->count - 1)->commit;
+    return (last->event_count + last->transition_count) / PART_BEHIND;
+}
+
+/* One of those on their way has failed: all are landed, then the store is free to mend it. 0: of no more use. */
+static int recover_all(struct igt_journal *journal, struct sky *sky)
+{
+    int usable = 1;
+    for (size_t i = 0; i < sky->count; i++) {
+        struct flight *flight = flight_at(sky, i);
+        land(journal, flight);
+        if (!flight->status)
+            settle(journal, flight);
+    }
+    for (size_t i = 0; i < sky->count; i++) {
+        struct flight *flight = flight_at(sky, i);
+        if (flight->status && usable) {
+            usable = recover(journal, &flight->share, flight->status, &flight->error);
+        } else if (flight->status) {
+            reject_requests(journal, &flight->share, flight->status, &flight->error);
+            destroy_batches(&flight->share);
+        }
+    }
+    sky->count = 0;
+    return usable;
+}
+
 /*
- * While the store works on a commit, what came of the one before is told: so the
- * next one is sent first.
+ * The store is never without work as long as there is some: a commit is sent
+ * before the last one has landed, or at least before what came of it is told.
  */
 static void *run(void *context)
 {
     struct igt_journal *journal = context;
-    struct ingot_error err;
-    struct flight flights[2]; /* in turn, for a commit stays where it is until it is finished */
-    struct flight *flight = NULL, *next = &flights[0];
-    for (;;) {
-        enum ingot_status status = flight ? land(journal, flight, &err) : INGOT_OK;
-        if (status) {
-            if (!recover(journal, &flight->share, status, &err))
-                return NULL;
-            flight = NULL;
+    struct sky sky = {.count = 0};
+    int taken = 1, usable = 1;
+    while (usable) {
+        struct flight *landed = NULL, *next;
+        if (sky.count && (!taken || !has_room(&sky))) {
+            landed = flight_at(&sky, 0);
+            land(journal, landed);
+            if (landed->status) {
+                usable = recover_all(journal, &sky);
+                continue;
+            }
+            sky.first++;
+            sky.count--;
         }
+        next = flight_at(&sky, sky.count);
         memset(next, 0, sizeof *next);
-        int taken = take_next(journal, flight ? DO_NOT_WAIT : WAIT, &next->share);
-        if (taken)
-            status = launch(journal, next, INGOT_COMMIT_FIRST, &err);
-        if (flight)
-            settle(journal, flight);
-        else if (!taken)
-            return NULL;
-        flight = NULL;
-        if (taken && status) {
-            if (!recover(journal, &next->share, status, &err))
-                return NULL;
-        } else if (taken) {
-            flight = next;
-            next = flight == &flights[0] ? &flights[1] : &flights[0];
+        taken = has_room(&sky) && take_next(journal, sky.count || landed ? DO_NOT_WAIT : WAIT,
+                                            least_rows(&sky), &next->share);
+        if (taken) {
+            launch(journal, next, INGOT_COMMIT_FIRST);
+            sky.count++;
         }
+        if (landed) {
+            settle(journal, landed);
+            taken = 1;
+        } else if (!taken && !sky.count) {
+            break;
+        }
+        if (next->status)
+            usable = recover_all(journal, &sky);
     }
+    return NULL;
 }
 
 enum ingot_status igt_journal_start(struct ingot_store *store, const struct ingot_toolkit *toolkit,
@@ -733,6 +806,7 @@ enum ingot_status igt_journal_submit(struct igt_journal *journal, struct igt_req
         *journal->last_request = request;
         journal->last_request = &request->next;
         journal->waiting_bytes += bytes;
+        journal->waiting_events += request->event_count;
         pthread_cond_signal(&journal->work);
     }
     pthread_mutex_unlock(&journal->lock);
@@ -746,6 +820,7 @@ void igt_journal_submit_batch(struct igt_journal *journal, struct igt_batch *bat
     if (!failed) {
         *journal->last_batch = batch;
         journal->last_batch = &batch->next;
+        journal->waiting_transitions += batch->rows.count;
         pthread_cond_signal(&journal->work);
     }
     pthread_mutex_unlock(&journal->lock);

@@ -238,7 +238,6 @@ static void between_the_halves_the_handle_refuses_other_calls(void **state)
     make_plain(fixture, 12, &plain);
     make_plain(fixture, 1, &other);
     assert_int_equal(send_commit(fixture, &plain.commit, NULL), INGOT_OK);
-    expect_busy(send_commit(fixture, &other.commit, &err), &err);
     expect_busy(ingot_store_commit(fixture->store, NULL, &other.commit, &err), &err);
     other.commit.rule = INGOT_COMMIT_WHOLE;
     expect_busy(ingot_store_commit(fixture->store, NULL, &other.commit, &err), &err);
@@ -385,19 +384,160 @@ static void who_waits_too_long_for_a_rival_is_told_and_nothing_is_stored(void **
     expect_all(&plain, INGOT_STORED);
 }
 
-/* ---- the end, and size -------------------------------------------------- */
+/* ---- two at a time ------------------------------------------------------- */
 
-static void a_store_may_be_closed_with_a_commit_under_way(void **state)
+static void two_may_be_on_their_way_and_are_finished_in_their_order(void **state)
 {
     struct fixture *fixture = *state;
-    struct plain plain;
-    make_plain(fixture, 20, &plain);
-    assert_int_equal(send_commit(fixture, &plain.commit, NULL), INGOT_OK);
+    struct ingot_error err = {0};
+    struct plain first, second, third;
+    make_plain(fixture, 20, &first);
+    make_plain(fixture, 3, &second);
+    make_plain(fixture, 1, &third);
+    assert_int_equal(send_commit(fixture, &first.commit, &err), INGOT_OK);
+    assert_int_equal(send_commit(fixture, &second.commit, &err), INGOT_OK);
+    assert_int_equal(send_commit(fixture, &third.commit, &err), INGOT_INVALID);
+    assert_string_equal(err.message, "store/postgres: 2 commits were sent and are not finished");
+    assert_int_equal(finish_commit(fixture, &second.commit, &err), INGOT_INVALID);
+    assert_int_equal(finish_commit(fixture, &first.commit, &err), INGOT_OK);
+    assert_int_equal(send_commit(fixture, &third.commit, &err), INGOT_OK);
+    assert_int_equal(finish_commit(fixture, &second.commit, &err), INGOT_OK);
+    assert_int_equal(finish_commit(fixture, &third.commit, &err), INGOT_OK);
+    expect_all(&first, INGOT_STORED);
+    expect_all(&second, INGOT_STORED);
+    expect_all(&third, INGOT_STORED);
+    assert_true(first.commit.position < second.commit.position); /* each a transaction */
+    assert_true(second.commit.position < third.commit.position);
+    assert_int_equal(fixture_verify(fixture).events, 24);
+}
+
+/* To know its verdicts the first has to read, behind the second's answers. */
+static void verdicts_are_the_same_while_another_is_on_its_way(void **state)
+{
+    struct fixture *fixture = *state;
+    for (size_t i = 0; i < 4; i++) {
+        struct scenario alone, first, second;
+        enum chains chains = i % 2 ? WITH_CHAINS : WITHOUT_CHAINS;
+        make_scenario(fixture, chains, i / 2 ? 20 : 0, &alone);
+        make_scenario(fixture, chains, i / 2 ? 20 : 0, &first);
+        make_scenario(fixture, chains, i / 2 ? 20 : 0, &second);
+        commit_in_halves(fixture, &alone.commit);
+        assert_int_equal(send_commit(fixture, &first.commit, NULL), INGOT_OK);
+        assert_int_equal(send_commit(fixture, &second.commit, NULL), INGOT_OK);
+        assert_int_equal(finish_commit(fixture, &first.commit, NULL), INGOT_OK);
+        assert_int_equal(finish_commit(fixture, &second.commit, NULL), INGOT_OK);
+        for (size_t j = 0; j < alone.commit.event_count; j++) {
+            assert_int_equal(first.event_rows[j].verdict, alone.event_rows[j].verdict);
+            assert_int_equal(second.event_rows[j].verdict, alone.event_rows[j].verdict);
+        }
+        for (size_t j = 0; j < alone.commit.transition_count; j++) {
+            assert_int_equal(first.transitions[j].verdict, alone.transitions[j].verdict);
+            assert_int_equal(second.transitions[j].verdict, alone.transitions[j].verdict);
+        }
+    }
+    fixture_verify(fixture);
+}
+
+static void one_that_fails_leaves_the_other_alone(void **state)
+{
+    struct fixture *fixture = *state;
+    for (size_t failing = 0; failing < 2; failing++) {
+        struct ingot_error err = {0};
+        struct plain plains[2];
+        make_plain(fixture, 20, &plains[0]);
+        make_plain(fixture, 20, &plains[1]);
+        PGconn *rival = sit_on(fixture, &plains[failing].events[13].id);
+        for (size_t i = 0; i < 2; i++)
+            assert_int_equal(send_commit(fixture, &plains[i].commit, &err), INGOT_OK);
+        for (size_t i = 0; i < 2; i++)
+            assert_int_equal(finish_commit(fixture, &plains[i].commit, &err),
+                             i == failing ? INGOT_RETRY : INGOT_OK);
+        assert_string_equal(err.sqlstate, failing ? "55P03" : "");
+        expect_all(&plains[!failing], INGOT_STORED);
+        end_sitting(rival, "ROLLBACK");
+        commit_in_halves(fixture, &plains[failing].commit);
+        expect_all(&plains[failing], INGOT_STORED);
+    }
+    assert_int_equal(fixture_verify(fixture).events, 80);
+}
+
+static void a_connection_that_ends_leaves_both_in_doubt_and_both_are_resolved(void **state)
+{
+    struct fixture *fixture = *state;
+    struct ingot_error err = {0};
+    struct plain plains[2], third;
+    make_plain(fixture, 20, &plains[0]);
+    make_plain(fixture, 2, &plains[1]);
+    make_plain(fixture, 2, &third);
+    PGconn *rival = sit_on(fixture, &plains[0].events[2].id);
+    for (size_t i = 0; i < 2; i++)
+        assert_int_equal(send_commit(fixture, &plains[i].commit, &err), INGOT_OK);
+    wait_until_it_waits(fixture);
+    assert_string_equal(
+        fixture_ask(fixture, "SELECT pg_terminate_backend(pid, 10000)" WAITING_SESSIONS), "t");
+    assert_int_equal(finish_commit(fixture, &plains[0].commit, &err), INGOT_UNKNOWN);
+    /* The connection is gone, and a new one waits until nothing is open. */
+    assert_int_equal(send_commit(fixture, &third.commit, &err), INGOT_RETRY);
+    assert_string_equal(err.message, "store/postgres: could not write: the connection broke");
+    assert_int_equal(finish_commit(fixture, &plains[1].commit, &err), INGOT_UNKNOWN);
+    end_sitting(rival, "ROLLBACK");
+    for (size_t i = 0; i < 2; i++) {
+        expect_all(&plains[i], INGOT_PENDING);
+        plains[i].commit.sending = INGOT_COMMIT_AGAIN;
+        assert_int_equal(ingot_store_commit(fixture->store, NULL, &plains[i].commit, &err),
+                         INGOT_OK);
+        expect_all(&plains[i], INGOT_STORED);
+    }
+    commit_in_halves(fixture, &third.commit);
+    assert_int_equal(fixture_verify(fixture).events, 24);
+}
+
+/* The first was stored, but what it must read for its verdicts cannot be. */
+static void a_connection_that_ends_behind_the_first_leaves_no_wrong_verdicts(void **state)
+{
+    struct fixture *fixture = *state;
+    struct ingot_error err = {0};
+    struct scenario first;
+    struct plain second;
+    make_scenario(fixture, WITHOUT_CHAINS, 20, &first);
+    make_plain(fixture, 20, &second);
+    PGconn *rival = sit_on(fixture, &second.events[2].id);
+    assert_int_equal(send_commit(fixture, &first.commit, &err), INGOT_OK);
+    assert_int_equal(send_commit(fixture, &second.commit, &err), INGOT_OK);
+    wait_until_it_waits(fixture);
+    assert_string_equal(
+        fixture_ask(fixture, "SELECT pg_terminate_backend(pid, 10000)" WAITING_SESSIONS), "t");
+    assert_int_equal(finish_commit(fixture, &first.commit, &err), INGOT_UNKNOWN);
+    assert_int_equal(finish_commit(fixture, &second.commit, &err), INGOT_UNKNOWN);
+    end_sitting(rival, "ROLLBACK");
+    first.commit.sending = second.commit.sending = INGOT_COMMIT_AGAIN;
+    assert_int_equal(ingot_store_commit(fixture->store, NULL, &first.commit, &err), INGOT_OK);
+    assert_int_equal(first.event_rows[0].verdict, INGOT_MISMATCH);
+    for (size_t i = 4; i < first.commit.event_count; i++)
+        assert_int_equal(first.event_rows[i].verdict, INGOT_STORED);
+    assert_int_equal(ingot_store_commit(fixture->store, NULL, &second.commit, &err), INGOT_OK);
+    expect_all(&second, INGOT_STORED);
+    fixture_verify(fixture);
+}
+
+/* ---- the end, and size -------------------------------------------------- */
+
+static void a_store_may_be_closed_with_commits_under_way(void **state)
+{
+    struct fixture *fixture = *state;
+    struct plain plains[2];
+    for (size_t i = 0; i < 2; i++) {
+        make_plain(fixture, 20, &plains[i]);
+        assert_int_equal(send_commit(fixture, &plains[i].commit, NULL), INGOT_OK);
+    }
     fixture_reopen(fixture);
-    plain.commit.sending = INGOT_COMMIT_AGAIN; /* it may be stored, or not */
-    assert_int_equal(ingot_store_commit(fixture->store, NULL, &plain.commit, NULL), INGOT_OK);
-    expect_all(&plain, INGOT_STORED);
-    assert_int_equal(fixture_verify(fixture).events, 20);
+    for (size_t i = 0; i < 2; i++) {
+        plains[i].commit.sending = INGOT_COMMIT_AGAIN; /* it may be stored, or not */
+        assert_int_equal(ingot_store_commit(fixture->store, NULL, &plains[i].commit, NULL),
+                         INGOT_OK);
+        expect_all(&plains[i], INGOT_STORED);
+    }
+    assert_int_equal(fixture_verify(fixture).events, 40);
 }
 
 /* More than all buffers between here and the server hold. */
@@ -405,18 +545,23 @@ static void sixteen_megabytes_go_through(void **state)
 {
     struct fixture *fixture = *state;
     const size_t len = 1 << 20;
-    struct plain plain;
+    struct plain plain, behind;
     char *data = malloc(len);
     assert_non_null(data);
     memset(data, 'x', len);
     data[0] = data[len - 1] = '"';
     make_plain(fixture, 16, &plain);
+    make_plain(fixture, 16, &behind);
     for (size_t i = 0; i < 16; i++)
-        plain.events[i].data = (struct ingot_bytes){data, len};
+        plain.events[i].data = behind.events[i].data = (struct ingot_bytes){data, len};
     commit_in_halves(fixture, &plain.commit);
     expect_all(&plain, INGOT_STORED);
-    commit_in_halves(fixture, &plain.commit);
+    assert_int_equal(send_commit(fixture, &plain.commit, NULL), INGOT_OK);
+    assert_int_equal(send_commit(fixture, &behind.commit, NULL), INGOT_OK);
+    assert_int_equal(finish_commit(fixture, &plain.commit, NULL), INGOT_OK);
     expect_all(&plain, INGOT_ALREADY); /* read back, and compared */
+    assert_int_equal(finish_commit(fixture, &behind.commit, NULL), INGOT_OK);
+    expect_all(&behind, INGOT_STORED);
     free(data);
 }
 
@@ -436,7 +581,12 @@ int main(int argc, char **argv)
         TEST(a_connection_that_ends_between_the_halves_leaves_a_doubt_that_is_resolved),
         TEST(a_stored_commit_whose_connection_ended_is_found_by_sending_it_again),
         TEST(who_waits_too_long_for_a_rival_is_told_and_nothing_is_stored),
-        TEST(a_store_may_be_closed_with_a_commit_under_way),
+        TEST(two_may_be_on_their_way_and_are_finished_in_their_order),
+        TEST(verdicts_are_the_same_while_another_is_on_its_way),
+        TEST(one_that_fails_leaves_the_other_alone),
+        TEST(a_connection_that_ends_leaves_both_in_doubt_and_both_are_resolved),
+        TEST(a_connection_that_ends_behind_the_first_leaves_no_wrong_verdicts),
+        TEST(a_store_may_be_closed_with_commits_under_way),
         TEST(sixteen_megabytes_go_through),
     };
 #undef TEST

@@ -30,15 +30,17 @@ static struct {
     unsigned failures; /* so many commits fail with this status */
     enum ingot_status status;
     const char *sqlstate;
-    int stored_all_the_same; /* what fails with INGOT_UNKNOWN is stored nevertheless */
-    unsigned refusals;       /* so many commits fail with INGOT_RETRY after those */
-    unsigned again;          /* commits that said they had been sent before */
-    unsigned commits;        /* that were stored */
-    size_t largest_events;   /* in one commit */
-    int sends_nothing;       /* a commit cannot be sent, only committed */
-    unsigned send_failures;  /* so many cannot even be sent, with this status */
+    int stored_all_the_same;  /* what fails with INGOT_UNKNOWN is stored nevertheless */
+    unsigned refusals;        /* so many commits fail with INGOT_RETRY after those */
+    unsigned again;           /* commits that said they had been sent before */
+    unsigned commits;         /* that were stored */
+    size_t largest_events;    /* in one commit */
+    int sends_nothing;        /* a commit cannot be sent, only committed */
+    unsigned send_failures;   /* so many cannot even be sent, with this status */
+    unsigned send_failure_at; /* nor can the one of this number, from 1 on; 0: all can */
     enum ingot_status send_status;
-    struct ingot_commit *sent; /* and not finished */
+    struct ingot_commit *sent[INGOT_COMMITS_SENT_MAX]; /* and not finished, oldest first */
+    unsigned on_their_way;
     ingot_ksuid locked; /* a rival's open transaction has the next number of this event's job */
     unsigned sends;
 } fault = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
@@ -57,8 +59,8 @@ static void note_letter(char letter)
     pthread_mutex_unlock(&fault.lock);
 }
 
-static enum ingot_status faulty_commit(void *handle, const struct ingot_toolkit *toolkit,
-                                       struct ingot_commit *commit, struct ingot_error *err)
+static enum ingot_status commit_as_told(void *handle, const struct ingot_toolkit *toolkit,
+                                        struct ingot_commit *commit, struct ingot_error *err)
 {
     pthread_mutex_lock(&fault.lock);
     fault.waiting = 1;
@@ -67,8 +69,6 @@ static enum ingot_status faulty_commit(void *handle, const struct ingot_toolkit 
         pthread_cond_wait(&fault.changed, &fault.lock);
     fault.passes -= fault.passes > 0;
     fault.waiting = 0;
-    if (fault.sent)
-        abort(); /* between the halves of a commit the handle is used for nothing else */
     enum ingot_status status = fault.failures ? fault.status : INGOT_OK;
     const char *sqlstate = status && fault.sqlstate ? fault.sqlstate : "";
     int stored = status == INGOT_UNKNOWN && fault.stored_all_the_same;
@@ -104,20 +104,34 @@ static enum ingot_status faulty_commit(void *handle, const struct ingot_toolkit 
     return ingot_error_set(err, status, "as told");
 }
 
+static enum ingot_status faulty_commit(void *handle, const struct ingot_toolkit *toolkit,
+                                       struct ingot_commit *commit, struct ingot_error *err)
+{
+    pthread_mutex_lock(&fault.lock);
+    if (fault.on_their_way)
+        abort(); /* between the halves of a commit the handle is used for nothing else */
+    pthread_mutex_unlock(&fault.lock);
+    return commit_as_told(handle, toolkit, commit, err);
+}
+
 static enum ingot_status faulty_send(void *handle, const struct ingot_toolkit *toolkit,
                                      struct ingot_commit *commit, struct ingot_error *err)
 {
     (void)handle, (void)toolkit;
     pthread_mutex_lock(&fault.lock);
-    if (fault.sent || commit->sending == INGOT_COMMIT_AGAIN)
+    if (fault.on_their_way == INGOT_COMMITS_SENT_MAX || commit->sending == INGOT_COMMIT_AGAIN)
         abort();
     enum ingot_status status = fault.sends_nothing   ? INGOT_UNSUPPORTED
                                : fault.send_failures ? fault.send_status
                                                      : INGOT_OK;
     fault.send_failures -= status && fault.send_failures;
+    if (!status && fault.sends + 1 == fault.send_failure_at) {
+        status = fault.send_status;
+        fault.send_failure_at = 0;
+    }
     fault.sends += !status;
     if (!status)
-        fault.sent = commit;
+        fault.sent[fault.on_their_way++] = commit;
     pthread_mutex_unlock(&fault.lock);
     if (!status)
         note_letter('c');
@@ -128,11 +142,12 @@ static enum ingot_status faulty_finish(void *handle, const struct ingot_toolkit 
                                        struct ingot_commit *commit, struct ingot_error *err)
 {
     pthread_mutex_lock(&fault.lock);
-    if (fault.sent != commit)
+    if (!fault.on_their_way || fault.sent[0] != commit)
         abort();
-    fault.sent = NULL;
+    fault.sent[0] = fault.sent[1];
+    fault.on_their_way--;
     pthread_mutex_unlock(&fault.lock);
-    return faulty_commit(handle, toolkit, commit, err);
+    return commit_as_told(handle, toolkit, commit, err);
 }
 
 static void close_gate(int closed)
@@ -171,6 +186,11 @@ struct bench {
     unsigned claimed, unclaimed;   /* requests, by the claimer */
     ingot_ksuid owner;             /* of first claims */
     struct igt_request *order[64]; /* of the decisions */
+    /* A request that is submitted when so many are decided, before anybody knows. */
+    struct {
+        unsigned decided;
+        struct igt_request *request;
+    } behind[8];
 };
 
 static void note(struct bench *bench, unsigned *counter, unsigned by)
@@ -235,6 +255,10 @@ static void on_decided(struct igt_request *request, void *context)
         bench->order[bench->decided] = request;
     if (request->status == INGOT_OK)
         note(bench, &bench->stored, 1);
+    for (size_t i = 0; i < sizeof bench->behind / sizeof bench->behind[0]; i++)
+        if (bench->behind[i].request && bench->behind[i].decided == bench->decided + 1)
+            assert_int_equal(igt_journal_submit(bench->journal, bench->behind[i].request),
+                             INGOT_OK);
     note(bench, &bench->decided, 1);
 }
 
@@ -273,7 +297,7 @@ static int open_bench_that_commits(void **state, enum halves halves)
     options.load = &adapter;
     memset(happened, 0, sizeof happened);
     fault.closed_gate = fault.waiting = fault.sends_nothing = 0;
-    fault.passes = fault.sends = fault.send_failures = 0;
+    fault.passes = fault.sends = fault.send_failures = fault.send_failure_at = 0;
     fault.failures = fault.commits = fault.refusals = fault.again = 0;
     fault.sqlstate = NULL;
     memset(&fault.locked, 0, sizeof fault.locked);
@@ -307,7 +331,7 @@ static int close_bench(void **state)
     struct bench *bench = *state;
     igt_journal_stop(bench->journal);
     assert_in_range(bench->decided, 0, bench->made); /* nothing is decided twice */
-    assert_null(fault.sent);
+    assert_int_equal(fault.on_their_way, 0);
     igt_journal_destroy(bench->journal);
     ingot_store_close(bench->store);
     free(bench);
@@ -781,6 +805,170 @@ static void who_was_stored_is_told_even_if_the_next_cannot_be_sent(void **state)
     assert_int_equal(bench->failed, 0);
 }
 
+/*
+ * Three commits: while the second is on its way, the first is decided, and then the
+ * requests of the third come. Returns with the gate closed in front of the second.
+ */
+static void put_two_on_their_way(struct bench *bench, unsigned second, unsigned third,
+                                 struct igt_request **requests)
+{
+    for (unsigned i = 0; i < 1 + second + third; i++)
+        requests[i] = make_request(bench, "n");
+    for (unsigned i = 0; i < third; i++) {
+        bench->behind[i].decided = 1;
+        bench->behind[i].request = requests[1 + second + i];
+    }
+    close_gate(1);
+    assert_int_equal(igt_journal_submit(bench->journal, requests[0]), INGOT_OK);
+    wait_until_a_commit_waits();
+    for (unsigned i = 0; i < second; i++)
+        assert_int_equal(igt_journal_submit(bench->journal, requests[1 + i]), INGOT_OK);
+    let_pass(1);
+    wait_for(bench, &bench->decided, 1);
+    wait_until_a_commit_waits();
+}
+
+static void release_all(struct igt_request **requests, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        igt_request_release(requests[i]);
+}
+
+static void a_commit_is_sent_behind_one_that_has_not_landed(void **state)
+{
+    struct bench *bench = *state;
+    struct igt_request *requests[11];
+    put_two_on_their_way(bench, 8, 2, requests);
+    assert_string_equal(happened, "cpcdrc");
+    close_gate(0);
+    wait_for(bench, &bench->decided, 11);
+    assert_int_equal(bench->stored, 11);
+    assert_int_equal(fault.commits, 3);
+    release_all(requests, 11);
+}
+
+/* Of the two that are on their way the first lands, and nothing waits until it is told. */
+static void what_is_told_of_a_commit_makes_the_next_one_before_that_has_landed(void **state)
+{
+    struct bench *bench = *state;
+    struct igt_request *requests[4], *fourth = make_request(bench, "n");
+    bench->behind[7].decided = 3;
+    bench->behind[7].request = fourth;
+    put_two_on_their_way(bench, 2, 1, requests);
+    let_pass(1);
+    wait_for(bench, &bench->decided, 3);
+    wait_until_a_commit_waits();
+    assert_string_equal(happened, "cpcdrcpddrc");
+    close_gate(0);
+    wait_for(bench, &bench->decided, 5);
+    assert_int_equal(bench->stored, 5);
+    release_all(requests, 4);
+    igt_request_release(fourth);
+}
+
+static void few_rows_wait_until_the_commit_before_them_has_landed(void **state)
+{
+    struct bench *bench = *state;
+    struct igt_request *requests[11];
+    put_two_on_their_way(bench, 8, 1, requests);
+    assert_string_equal(happened, "cpcdr");
+    close_gate(0);
+    wait_for(bench, &bench->decided, 10);
+    assert_int_equal(bench->stored, 10);
+    release_all(requests, 10);
+}
+
+static void when_the_first_of_two_fails_the_second_is_told_and_the_first_is_mended(void **state)
+{
+    static const struct {
+        enum ingot_status status;
+        const char *sqlstate;
+        enum ingot_status told;
+    } failures[] = {
+        {INGOT_RETRY, "", INGOT_RETRY},   {INGOT_RETRY, "40P01", INGOT_OK},
+        {INGOT_RETRY, "55P03", INGOT_OK}, {INGOT_UNKNOWN, "", INGOT_OK},
+        {INGOT_INVALID, "", INGOT_OK},
+    };
+    for (size_t i = 0; i < sizeof failures / sizeof failures[0]; i++) {
+        struct bench *bench = *state;
+        struct igt_request *requests[4];
+        put_two_on_their_way(bench, 2, 1, requests);
+        fault.status = failures[i].status;
+        fault.sqlstate = failures[i].sqlstate;
+        fault.failures = 1;
+        close_gate(0);
+        wait_for(bench, &bench->decided, 4);
+        assert_ptr_equal(bench->order[1], requests[3]);
+        assert_int_equal(requests[1]->status, failures[i].told);
+        assert_int_equal(requests[2]->status, failures[i].told);
+        assert_int_equal(requests[3]->status, INGOT_OK);
+        assert_int_equal(bench->failed, 0);
+        release_all(requests, 4);
+        close_bench(state);
+        open_bench_in_halves(state);
+    }
+}
+
+static void two_commits_without_an_answer_are_resolved_one_after_the_other(void **state)
+{
+    for (int stored = 0; stored < 2; stored++) {
+        struct bench *bench = *state;
+        struct igt_request *requests[4];
+        put_two_on_their_way(bench, 2, 1, requests);
+        fault.status = INGOT_UNKNOWN;
+        fault.stored_all_the_same = stored;
+        fault.failures = 2;
+        close_gate(0);
+        wait_for(bench, &bench->decided, 4);
+        assert_int_equal(bench->stored, 4);
+        assert_int_equal(fault.again, 2);
+        assert_ptr_equal(bench->order[3], requests[3]);
+        release_all(requests, 4);
+        close_bench(state);
+        open_bench_in_halves(state);
+    }
+}
+
+static void what_cannot_be_sent_behind_another_is_mended_when_that_has_landed(void **state)
+{
+    static const enum ingot_status statuses[] = {INGOT_RETRY, INGOT_INVALID, INGOT_UNKNOWN};
+    for (size_t i = 0; i < sizeof statuses / sizeof statuses[0]; i++) {
+        struct bench *bench = *state;
+        struct igt_request *requests[4];
+        fault.send_status = statuses[i];
+        fault.send_failure_at = 3;
+        put_two_on_their_way(bench, 2, 1, requests);
+        close_gate(0);
+        wait_for(bench, &bench->decided, 4);
+        assert_int_equal(bench->stored, statuses[i] == INGOT_RETRY ? 3 : 4);
+        assert_ptr_equal(bench->order[3], requests[3]);
+        assert_int_equal(bench->failed, 0);
+        release_all(requests, 4);
+        close_bench(state);
+        open_bench_in_halves(state);
+    }
+}
+
+static void after_an_io_error_of_two_commits_nobody_waits(void **state)
+{
+    for (unsigned failures = 1; failures <= 2; failures++) {
+        struct bench *bench = *state;
+        struct igt_request *requests[4];
+        put_two_on_their_way(bench, 2, 1, requests);
+        fault.status = INGOT_IO;
+        fault.failures = failures;
+        close_gate(0);
+        wait_for(bench, &bench->decided, 4);
+        wait_for(bench, &bench->failed, 1);
+        assert_int_equal(requests[1]->status, INGOT_IO);
+        assert_int_equal(requests[3]->status, failures == 1 ? INGOT_OK : INGOT_IO);
+        assert_false(igt_journal_is_healthy(bench->journal));
+        release_all(requests, 4);
+        close_bench(state);
+        open_bench_in_halves(state);
+    }
+}
+
 static void what_can_only_be_committed_whole_is(void **state)
 {
     struct bench *bench = *state;
@@ -910,6 +1098,13 @@ int main(void)
         HALVES(a_stop_while_a_commit_is_under_way_waits_for_it_and_commits_what_came),
         HALVES(the_next_commit_is_sent_before_it_is_told_what_became_of_the_last),
         HALVES(who_was_stored_is_told_even_if_the_next_cannot_be_sent),
+        HALVES(a_commit_is_sent_behind_one_that_has_not_landed),
+        HALVES(what_is_told_of_a_commit_makes_the_next_one_before_that_has_landed),
+        HALVES(few_rows_wait_until_the_commit_before_them_has_landed),
+        HALVES(when_the_first_of_two_fails_the_second_is_told_and_the_first_is_mended),
+        HALVES(two_commits_without_an_answer_are_resolved_one_after_the_other),
+        HALVES(what_cannot_be_sent_behind_another_is_mended_when_that_has_landed),
+        HALVES(after_an_io_error_of_two_commits_nobody_waits),
         HALVES(what_can_only_be_committed_whole_is),
     };
 #undef ONE

@@ -489,6 +489,10 @@ struct postgres_flight {
     struct writing writing;
     struct pipeline pipeline;
     size_t durable, events, transitions; /* places of statements */
+    int answered;                        /* with this status */
+    enum ingot_status status;
+    struct ingot_error error;
+    struct postgres_flight *next; /* younger */
 };
 
 static void flight_destroy(struct postgres_flight *flight)
@@ -677,36 +681,72 @@ enum ingot_status postgres_commit(void *handle, const struct ingot_toolkit *tool
     return status;
 }
 
+/* ---- in two halves ------------------------------------------------------- */
+
+/* Takes the answer to a commit, unless that was done before. */
+static void hear(struct postgres_flight *flight)
+{
+    if (flight->answered)
+        return;
+    flight->status = land(flight, &flight->error);
+    flight->answered = 1;
+}
+
+/* Whether the server did not take an event: then what it has instead is to be read. */
+static int has_open_events(const struct ingot_commit *commit)
+{
+    for (size_t i = 0; i < commit->event_count; i++)
+        if (commit->events[i].verdict == INGOT_PENDING)
+            return 1;
+    return 0;
+}
+
 enum ingot_status postgres_send_commit(void *handle, const struct ingot_toolkit *toolkit,
                                        struct ingot_commit *commit, struct ingot_error *err)
 {
     struct postgres_store *store = handle;
     if (needs_begin(commit) || store->mode == INGOT_MODE_READ)
         return INGOT_UNSUPPORTED;
-    enum ingot_status status = postgres_ready(store, toolkit, err);
-    return status ? status : launch(store, commit, &store->flight, err);
+    struct postgres_flight **last = &store->flights;
+    size_t count = 0;
+    for (; *last; last = &(*last)->next)
+        count++;
+    if (count == INGOT_COMMITS_SENT_MAX)
+        return ingot_error_set(err, INGOT_INVALID,
+                               "store/postgres: %zu commits were sent and are not finished", count);
+    enum ingot_status status = count ? INGOT_OK : postgres_ready(store, toolkit, err);
+    return status ? status : launch(store, commit, last, err);
 }
 
 enum ingot_status postgres_finish_commit(void *handle, const struct ingot_toolkit *toolkit,
                                          struct ingot_commit *commit, struct ingot_error *err)
 {
     struct postgres_store *store = handle;
-    struct postgres_flight *flight = store->flight;
+    struct postgres_flight *flight = store->flights;
     (void)toolkit;
     if (!flight || flight->writing.commit != commit)
         return ingot_error_set(err, INGOT_INVALID, "store/postgres: no such commit was sent");
-    store->flight = NULL;
-    enum ingot_status status = land(flight, err);
+    hear(flight);
+    enum ingot_status status = flight->status;
+    if (status && err)
+        *err = flight->error;
+    if (!status && has_open_events(commit))
+        for (struct postgres_flight *other = flight->next; other; other = other->next)
+            hear(other); /* whose answers stand before that of the reading */
     if (!status)
         status = settle_stored(&flight->writing, err);
+    store->flights = flight->next;
     flight_destroy(flight);
     return status;
 }
 
-void postgres_forget_flight(struct postgres_store *store)
+void postgres_forget_flights(struct postgres_store *store)
 {
-    flight_destroy(store->flight);
-    store->flight = NULL;
+    while (store->flights) {
+        struct postgres_flight *flight = store->flights;
+        store->flights = flight->next;
+        flight_destroy(flight);
+    }
 }
 
 enum ingot_status postgres_publish_routes(void *handle, const struct ingot_toolkit *toolkit,

@@ -360,7 +360,7 @@ static enum ingot_status passing(const struct postgres_store *store, enum ingot_
 enum ingot_status postgres_ready(struct postgres_store *store, const struct ingot_toolkit *toolkit,
                                  struct ingot_error *err)
 {
-    if (store->flight)
+    if (store->flights)
         return ingot_error_set(err, INGOT_INVALID,
                                "store/postgres: a commit was sent and is not finished");
     if (store->connection && !is_alive(store->connection))
@@ -444,7 +444,7 @@ static enum ingot_status postgres_start(void *handle, const struct ingot_toolkit
 static void postgres_close(void *handle)
 {
     struct postgres_store *store = handle;
-    postgres_forget_flight(store);
+    postgres_forget_flights(store);
     postgres_drop(store);
     postgres_bell_destroy(store->bell);
     free(store->conninfo);

@@ -23,10 +23,11 @@ struct postgres_store {
     enum ingot_mode mode;
     int started; /* the schema was seen to be the newest: checks are due after a connect */
     int epoch;   /* of the store, read after each connect */
-    int64_t next_connect_us;        /* monotonic: no try before that */
-    int64_t connect_wait_us;        /* doubles with each failure, with jitter */
-    char refusal[240];              /* why the last try failed; a struct ingot_error's message */
-    struct postgres_flight *flight; /* of commit.c: a commit that was sent, or NULL */
+    int64_t next_connect_us;         /* monotonic: no try before that */
+    int64_t connect_wait_us;         /* doubles with each failure, with jitter */
+    char refusal[240];               /* why the last try failed; a struct ingot_error's message */
+    struct postgres_flight *flights; /* of commit.c: commits that are not finished, oldest first */
+    size_t unanswered;               /* pipelines that were sent and not received */
 };
 
 /*
@@ -142,8 +143,9 @@ enum ingot_status postgres_run(struct postgres_store *store, struct postgres_sta
 void postgres_clear(struct postgres_statement *statements, size_t count);
 
 /*
- * The same in two halves; nothing else is sent between them. Receive is only
- * called when send returned INGOT_OK; the statements and parameters stay until then.
+ * The same in two halves; the statements and parameters stay until the second.
+ * Several may be sent before the first is received, in the order of sending: each
+ * is a transaction of its own. Receive is only called when send returned INGOT_OK.
  */
 enum ingot_status postgres_send(struct postgres_store *store,
                                 const struct postgres_statement *statements, size_t count,
@@ -162,7 +164,7 @@ enum ingot_status postgres_query(struct postgres_store *store, const char *sql,
 /* Closes a connection of which nothing can be relied on: postgres_ready() makes another. */
 void postgres_drop(struct postgres_store *store);
 
-/* Ends a transaction that is open, undoing it, unless a commit was sent; a connection that cannot is closed. */
+/* Ends a transaction that is open, undoing it, unless commits were sent; a connection that cannot is closed. */
 void postgres_rollback(struct postgres_store *store);
 
 /* Read a column of a row; NULL gives 0, absent, none or INGOT_NO_TIME. Bytes point into the result. */
@@ -219,7 +221,7 @@ enum ingot_status postgres_send_commit(void *handle, const struct ingot_toolkit 
                                        struct ingot_commit *commit, struct ingot_error *err);
 enum ingot_status postgres_finish_commit(void *handle, const struct ingot_toolkit *toolkit,
                                          struct ingot_commit *commit, struct ingot_error *err);
-void postgres_forget_flight(struct postgres_store *store); /* that nobody will finish */
+void postgres_forget_flights(struct postgres_store *store); /* that nobody will finish */
 enum ingot_status postgres_publish_routes(void *handle, const struct ingot_toolkit *toolkit,
                                           struct ingot_bytes routes, struct ingot_error *err);
 

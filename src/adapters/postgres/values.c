@@ -285,6 +285,7 @@ void postgres_drop(struct postgres_store *store)
 {
     PQfinish(store->connection);
     store->connection = NULL;
+    store->unanswered = 0;
 }
 
 /* Whether all values could be noted; a failure says why not. */
@@ -326,14 +327,17 @@ enum ingot_status postgres_send(struct postgres_store *store,
     enum ingot_status status = check_parameters(statements, count, err);
     if (status)
         return status;
+    if (!connection) /* it broke for what was sent before */
+        return ingot_error_set(err, INGOT_RETRY, "store/postgres: %s: the connection broke", what);
     if (PQsetnonblocking(connection, 1) != 0 || !PQenterPipelineMode(connection) ||
         !send_all(connection, statements, count))
         return give_up(store, NULL, POSTGRES_READS, err,
                        what); /* without its end nothing is done */
     /* Once the end is buffered, it may have gone out with a part of the rest. */
-    return PQpipelineSync(connection) && flush(connection)
-               ? INGOT_OK
-               : give_up(store, NULL, effect, err, what);
+    if (!PQpipelineSync(connection) || !flush(connection))
+        return give_up(store, NULL, effect, err, what);
+    store->unanswered++;
+    return INGOT_OK;
 }
 
 enum ingot_status postgres_receive(struct postgres_store *store,
@@ -349,8 +353,10 @@ enum ingot_status postgres_receive(struct postgres_store *store,
         postgres_clear(statements, count);
         return broken;
     }
-    PQexitPipelineMode(connection);
-    PQsetnonblocking(connection, 0);
+    if (--store->unanswered == 0) {
+        PQexitPipelineMode(connection);
+        PQsetnonblocking(connection, 0);
+    }
     if (!failed)
         return INGOT_OK;
     postgres_clear(statements, count);
@@ -381,7 +387,7 @@ enum ingot_status postgres_query(struct postgres_store *store, const char *sql,
 void postgres_rollback(struct postgres_store *store)
 {
     struct postgres_statement statement = {"ROLLBACK", NULL, NULL};
-    if (!store->connection || store->flight ||
+    if (!store->connection || store->flights ||
         PQtransactionStatus(store->connection) == PQTRANS_IDLE)
         return;
     if (postgres_run(store, &statement, 1, POSTGRES_READS, NULL, "could not roll back"))
