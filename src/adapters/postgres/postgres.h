@@ -100,6 +100,7 @@ struct postgres_parameters {
     int first;                             /* of rows: the parameter of the first column */
     size_t columns, column;                /* how many; of the next value */
     size_t values_left;                    /* that the rows still lack */
+    unsigned filled;                       /* a bit for each column that has a value */
     enum ingot_status failed; /* memory ran out, or there is more than a message can hold */
 };
 void postgres_parameters_fini(struct postgres_parameters *parameters);

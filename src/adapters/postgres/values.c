@@ -97,6 +97,7 @@ void postgres_begin_rows(struct postgres_parameters *parameters, const enum post
 {
     parameters->first = parameters->count;
     parameters->columns = columns;
+    parameters->filled = 0;
     parameters->values_left = columns * rows;
     if (rows > BYTES_MAX)
         parameters->failed = INGOT_LIMIT;
@@ -112,6 +113,20 @@ void postgres_begin_rows(struct postgres_parameters *parameters, const enum post
     }
 }
 
+/* Columns of nothing but NULL need no array: unnest fills up what is shorter with NULL. */
+static void drop_empty_columns(struct postgres_parameters *parameters)
+{
+    for (size_t i = 0; i < parameters->columns; i++) {
+        const int at = parameters->first + (int)i;
+        if (parameters->filled & 1u << i)
+            continue;
+        free(parameters->values[at]);
+        parameters->values[at] = NULL;
+        parameters->bytes -= (size_t)parameters->lengths[at];
+        parameters->lengths[at] = 0;
+    }
+}
+
 /* The next value of the rows that were begun, or else the next parameter; NULL is NULL. */
 static void add(struct postgres_parameters *parameters, enum postgres_type type, const void *bytes,
                 size_t len)
@@ -119,12 +134,17 @@ static void add(struct postgres_parameters *parameters, enum postgres_type type,
     int at;
     if (parameters->values_left) {
         at = parameters->first + (int)parameters->column;
+        parameters->filled |= bytes ? 1u << parameters->column : 0;
         parameters->column = (parameters->column + 1) % parameters->columns;
         parameters->values_left--;
         append_number(parameters, at, bytes ? (uint32_t)len : UINT32_MAX);
-    } else {
-        at = begin_parameter(parameters, type_oid(type));
+        if (bytes)
+            append(parameters, at, bytes, len);
+        if (!parameters->values_left)
+            drop_empty_columns(parameters);
+        return;
     }
+    at = begin_parameter(parameters, type_oid(type));
     if (bytes)
         append(parameters, at, bytes, len);
 }
