@@ -169,6 +169,7 @@ struct igt_engine {
     struct ingot_toolkit toolkit;
     pthread_t thread;
     int running;
+    sem_t recovered; /* posted when the cold read is complete, and when the daemon has ended */
     enum ingot_status status;
     struct ingot_error error;
     int64_t ended_us;
@@ -179,7 +180,18 @@ static void *run(void *context)
     struct igt_engine *engine = context;
     engine->status = igt_daemon_run(engine->daemon, &engine->error);
     engine->ended_us = igt_bench_now_us();
+    sem_post(&engine->recovered);
     return NULL;
+}
+
+/* The log says when the daemon knows what is live, and nothing else does. */
+static void listen_to_log(void *context, enum ingot_level level, const char *message)
+{
+    static const char recovered[] = "event=recovered ";
+    struct igt_engine *engine = context;
+    (void)level;
+    if (strncmp(message, recovered, sizeof recovered - 1) == 0)
+        sem_post(&engine->recovered);
 }
 
 /* The configuration's text; NULL when memory ran out. */
@@ -231,6 +243,8 @@ enum ingot_status igt_engine_start(const struct igt_engine_config *config,
     struct igt_engine *engine = calloc(1, sizeof *engine);
     if (!engine)
         return no_memory(err);
+    sem_init(&engine->recovered, 0, 0);
+    engine->toolkit = (struct ingot_toolkit){.log = listen_to_log, .context = engine};
     enum ingot_status status = igt_engine_configure(config, &engine->config, err);
     if (!status)
         status =
@@ -243,6 +257,12 @@ enum ingot_status igt_engine_start(const struct igt_engine_config *config,
     else
         *ret_engine = engine;
     return status;
+}
+
+void igt_engine_await(struct igt_engine *engine)
+{
+    while (sem_wait(&engine->recovered) != 0)
+        ;
 }
 
 struct igt_daemon *igt_engine_daemon(struct igt_engine *engine)
@@ -274,6 +294,7 @@ void igt_engine_destroy(struct igt_engine *engine)
     }
     igt_daemon_stop(engine->daemon);
     igt_config_destroy(engine->config);
+    sem_destroy(&engine->recovered);
     free(engine);
 }
 

@@ -20,6 +20,8 @@ struct igt_place {
     char model[64]; /* of the model's database, or "" */
     uint32_t id;    /* random: so that several may be open at a time */
     unsigned made;
+    char **retained; /* the names of those of its stores that stay until the end */
+    size_t retained_count;
     PGconn *admin;  /* at the user's database */
     PGconn *inside; /* at the store's */
     PGconn *pinned;
@@ -218,6 +220,13 @@ enum ingot_status igt_place_open(const char *url, struct igt_place **ret_place,
     return status;
 }
 
+static void forget_store(struct igt_place *place)
+{
+    place->name[0] = '\0';
+    free(place->url);
+    place->url = NULL;
+}
+
 void igt_place_drop(struct igt_place *place)
 {
     leave_database(place);
@@ -225,9 +234,35 @@ void igt_place_drop(struct igt_place *place)
         drop_database(place, place->name);
     if (place->kind == IGT_PLACE_SQLITE && place->url)
         drop_files(place->url);
-    place->name[0] = '\0';
-    free(place->url);
-    place->url = NULL;
+    forget_store(place);
+}
+
+enum ingot_status igt_place_retain(struct igt_place *place, struct ingot_error *err)
+{
+    const int is_postgres = place->kind == IGT_PLACE_POSTGRES;
+    char **grown = realloc(place->retained, (place->retained_count + 1) * sizeof *grown);
+    if (!grown)
+        return no_memory(err);
+    place->retained = grown;
+    grown[place->retained_count] = strdup(is_postgres ? place->name : place->url);
+    if (!grown[place->retained_count])
+        return no_memory(err);
+    place->retained_count++;
+    leave_database(place);
+    forget_store(place);
+    return INGOT_OK;
+}
+
+static void drop_retained(struct igt_place *place)
+{
+    for (size_t i = 0; i < place->retained_count; i++) {
+        if (place->kind == IGT_PLACE_POSTGRES)
+            drop_database(place, place->retained[i]);
+        else
+            drop_files(place->retained[i]);
+        free(place->retained[i]);
+    }
+    free(place->retained);
 }
 
 void igt_place_close(struct igt_place *place)
@@ -235,6 +270,7 @@ void igt_place_close(struct igt_place *place)
     if (!place)
         return;
     igt_place_drop(place);
+    drop_retained(place);
     if (place->model[0])
         drop_database(place, place->model);
     PQfinish(place->admin);

@@ -32,6 +32,13 @@ enum ingot_status igt_place_make(struct igt_place *place, const char **ret_url,
 void igt_place_drop(struct igt_place *place);
 
 /*
+ * Lets the store that stands stay until the place is closed. To drop a database of
+ * PostgreSQL frees the pages that the server holds of it, so that the next store is written
+ * into free memory; otherwise each page that is made must first move another one out.
+ */
+enum ingot_status igt_place_retain(struct igt_place *place, struct ingot_error *err);
+
+/*
  * Has the store that stands be the model of others, which begin as copies of it: faster
  * than to make hundreds of tables each time. Nobody may be connected to it. Of
  * PostgreSQL only.
