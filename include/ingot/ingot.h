@@ -787,6 +787,14 @@ enum ingot_status ingot_store_checkpoints(struct ingot_store *store,
                                           struct ingot_checkpoint **ret_checkpoints,
                                           size_t *ret_count, struct ingot_error *err);
 
+/** What a cold read rested on, and what it had to read besides: whether a checkpoint is due (PROTOCOL 4.3). */
+struct ingot_cold_read {
+    uint64_t checkpoint_bytes; /**< of the checkpoints that it began with */
+    int64_t taken_us;          /**< of the oldest of them; INGOT_NO_TIME: there was none */
+    uint64_t unlisted; /**< jobs sighted in the lanes since, finished or not; and live ones of a
+                            store that was read whole */
+};
+
 /**
  * Shows the live jobs of the lanes, each once, in no order, as whoever begins
  * to work a lane must learn them: by the newest usable checkpoint and by what
@@ -794,12 +802,13 @@ enum ingot_status ingot_store_checkpoints(struct ingot_store *store,
  * by reading the whole store. Whoever follows with a cursor that was given
  * before the call, and keeps what is sighted of these lanes from then on,
  * misses nothing. Jobs have routing detail and latest. A non-zero return of
- * live ends the call: INGOT_CLOSED.
+ * live ends the call: INGOT_CLOSED. ret_cold is filled if all were shown.
  */
 enum ingot_status ingot_store_live(struct ingot_store *store, const struct ingot_toolkit *toolkit,
                                    const struct ingot_lanes *lanes,
                                    int (*live)(void *context, const struct ingot_job *job),
-                                   void *context, struct ingot_error *err);
+                                   void *context, struct ingot_cold_read *ret_cold,
+                                   struct ingot_error *err);
 
 /** Tells other processes that something was committed; a hint that may get lost, and never waits. */
 void ingot_store_wake(struct ingot_store *store);

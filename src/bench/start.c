@@ -75,7 +75,7 @@ enum ingot_status igt_measure_start(struct igt_bench *bench, struct ingot_error 
 
 #define LOOK_MS 20
 
-/* What was needed for a moment, for the first checkpoint too, is given back in this time or less. */
+/* What was needed for a moment is given back in this time or less. */
 #define SETTLE_MS 500
 #define SETTLE_MS_A_THOUSAND 2
 

@@ -58,9 +58,9 @@ struct igt_delivery_loop {
     char *cursor; /* all before it is in memory, once taken has reached its horizon; malloc */
     uint64_t horizon;
     enum { CHECKPOINT_NONE, CHECKPOINT_CURSOR, CHECKPOINT_WRITING } checkpoint;
-    uint64_t followed_bytes;   /* that a cold reader would have to follow */
+    uint64_t followed_bytes;   /* that a cold reader would have to follow since the last one */
     uint64_t checkpoint_bytes; /* of the last one */
-    int64_t checkpoint_us;     /* when it was written, or the loop began */
+    int64_t checkpoint_us;     /* when it was written; without one when the loop began */
 
     uv_loop_t uv;
     uv_async_t arrival;  /* the inbox has something */
@@ -234,6 +234,12 @@ static void sight(struct igt_delivery_loop *loop, const struct ingot_job *job, i
 {
     if (igt_scheduler_sight(loop->scheduler, job, now_us) == IGT_SIGHT_FULL)
         abort(); /* out of memory: the next start finds it in the store */
+}
+
+/* The same of a job that came since the last checkpoint. */
+static void sight_new(struct igt_delivery_loop *loop, const struct ingot_job *job, int64_t now_us)
+{
+    sight(loop, job, now_us);
     loop->followed_bytes += FOLLOWED_JOB_BYTES;
 }
 
@@ -263,7 +269,7 @@ static void sight_request(struct igt_delivery_loop *loop, const struct igt_reque
             if (request->verdicts[i] == INGOT_STORED && claimed)
                 sight_claimed(loop, &job, claim->plan);
             else if (request->verdicts[i] == INGOT_STORED)
-                sight(loop, &job, now_us);
+                sight_new(loop, &job, now_us);
             else if (claimed)
                 igt_scheduler_take_back(loop->scheduler, claim->plan, 1);
             claim += claimed;
@@ -356,12 +362,27 @@ static void take_presence(struct igt_delivery_loop *loop, const struct igt_news 
     read_lanes(loop, &gained);
 }
 
+/*
+ * What a cold read began with is the last checkpoint; what it had to read besides, the
+ * next one would have to as well (PROTOCOL 4.3). Where lanes are gained one after
+ * another each read knows a part of the size, and the largest will do.
+ */
+static void count_cold_read(struct igt_delivery_loop *loop, const struct ingot_cold_read *cold)
+{
+    loop->followed_bytes += cold->unlisted * FOLLOWED_JOB_BYTES;
+    if (cold->checkpoint_bytes > loop->checkpoint_bytes)
+        loop->checkpoint_bytes = cold->checkpoint_bytes;
+    if (cold->taken_us != INGOT_NO_TIME && cold->taken_us < loop->checkpoint_us)
+        loop->checkpoint_us = cold->taken_us;
+}
+
 /* A cold read is complete: the lanes whose last request it answers are. */
 static void take_ready(struct igt_delivery_loop *loop, const struct igt_news *news)
 {
     for (uint32_t i = 0; i < INGOT_LANES; i++)
         if (igt_lanes_has(&loop->lanes, i) && loop->asked[i] && loop->asked[i] <= news->number)
             igt_lanes_add(&loop->ready, i);
+    count_cold_read(loop, &news->cold);
     malloc_trim(0); /* what was read has passed through here, and took as much memory again */
     struct igt_scheduler_numbers numbers = igt_scheduler_numbers(loop->scheduler);
     if (numbers.nobodys)
@@ -403,7 +424,7 @@ static void take_followed(struct igt_delivery_loop *loop, const struct igt_news 
 {
     for (size_t i = 0; i < news->job_count; i++)
         if (!is_own(loop, news->jobs[i].position))
-            sight(loop, &news->jobs[i].job, now_us);
+            sight_new(loop, &news->jobs[i].job, now_us);
     for (size_t i = 0; i < news->notice_count; i++)
         if (!is_own(loop, news->notices[i].position))
             igt_scheduler_notice(loop->scheduler, &news->notices[i].key, &batch_of(loop)->rows);

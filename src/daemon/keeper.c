@@ -90,13 +90,12 @@ static void send_news(struct igt_keeper *keeper)
     keeper->news = NULL;
 }
 
-/* Sends a piece of news that only says its kind; 0 when memory ran out. */
-static int say(struct igt_keeper *keeper, enum igt_news_kind kind, uint64_t number, uint64_t bytes)
+/* Sends a piece of news that says little more than its kind; 0 when memory ran out. */
+static int say(struct igt_keeper *keeper, enum igt_news_kind kind, uint64_t bytes)
 {
     struct igt_news *news = igt_news_create(kind);
     if (!news)
         return 0;
-    news->number = number;
     news->bytes = bytes;
     keeper->desk.take(keeper->desk.context, news);
     return 1;
@@ -132,11 +131,17 @@ static int found_live(void *context, const struct ingot_job *job)
 static void read_lanes(struct igt_keeper *keeper, const struct ingot_lanes *lanes, uint64_t number)
 {
     struct ingot_error err = {0};
+    struct ingot_cold_read cold;
     enum ingot_status status =
-        ingot_store_live(keeper->reader, &keeper->toolkit, lanes, found_live, keeper, &err);
+        ingot_store_live(keeper->reader, &keeper->toolkit, lanes, found_live, keeper, &cold, &err);
     send_news(keeper);
-    if (!status && say(keeper, IGT_NEWS_READY, number, 0))
+    struct igt_news *ready = status ? NULL : igt_news_create(IGT_NEWS_READY);
+    if (ready) {
+        ready->number = number;
+        ready->cold = cold;
+        keeper->desk.take(keeper->desk.context, ready);
         return;
+    }
     note_failure(keeper, "recover_failed", &err);
     pthread_mutex_lock(&keeper->lock);
     keeper->lanes = igt_lanes_either(&keeper->lanes, lanes);
@@ -225,7 +230,7 @@ static void write_checkpoints(struct igt_keeper *keeper, const struct ingot_lane
     else
         igt_log(keeper->outer, INGOT_INFO, "event=checkpoint lanes=%zu jobs=%zu bytes=%llu", count,
                 list_count, (unsigned long long)bytes);
-    say(keeper, IGT_NEWS_WRITTEN, 0, status ? 0 : bytes);
+    say(keeper, IGT_NEWS_WRITTEN, status ? 0 : bytes);
 }
 
 /* ---- the sweep ---------------------------------------------------------- */
@@ -236,7 +241,7 @@ static void sweep(struct igt_keeper *keeper)
     struct ingot_error err = {0};
     int64_t began_us = monotonic_us();
     if (!keeper->sweeping) {
-        if (!say(keeper, IGT_NEWS_SWEEP_BEGIN, 0, 0))
+        if (!say(keeper, IGT_NEWS_SWEEP_BEGIN, 0))
             return;
         keeper->sweeping = 1;
         keeper->place = (struct ingot_where){
@@ -264,7 +269,7 @@ static void sweep(struct igt_keeper *keeper)
     int64_t now_us = monotonic_us();
     keeper->next_sweep_us = now_us + SWEEP_PAUSE_US + SWEEP_PAUSE_FACTOR * (now_us - began_us);
     if (!keeper->sweeping) {
-        say(keeper, IGT_NEWS_SWEEP_END, 0, 0);
+        say(keeper, IGT_NEWS_SWEEP_END, 0);
         keeper->next_sweep_us = now_us + SWEEP_REST_US;
     }
 }
@@ -401,7 +406,7 @@ void igt_keeper_write(struct igt_keeper *keeper, const struct ingot_lanes *lanes
     char *copy = malloc(cursor.len + 1);
     if (!copy) {
         free(list);
-        say(keeper, IGT_NEWS_WRITTEN, 0, 0);
+        say(keeper, IGT_NEWS_WRITTEN, 0);
         return;
     }
     memcpy(copy, cursor.data, cursor.len);

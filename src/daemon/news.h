@@ -41,9 +41,10 @@ struct igt_news {
     size_t notice_count, notice_size;
     struct ingot_bytes cursor;
     uint64_t horizon;
-    uint64_t number;          /* of the cold read */
-    uint64_t bytes;           /* of the checkpoint that was written; 0: it was not */
-    struct ingot_lanes lanes; /* of presence */
+    uint64_t number;             /* of the cold read */
+    struct ingot_cold_read cold; /* of ready */
+    uint64_t bytes;              /* of the checkpoint that was written; 0: it was not */
+    struct ingot_lanes lanes;    /* of presence */
     struct igt_peer *peers;
     size_t peer_count;
     int64_t judged_us; /* or INGOT_NO_TIME: we may not judge */

@@ -31,6 +31,7 @@ struct igt_candidates {
     size_t count, size;
     size_t listed; /* count when the lists had been read */
     struct ingot_lanes covered;
+    struct ingot_cold_read cold;
     char *cursor;  /* where to follow from for what came since */
     uint64_t life; /* of the server that gave the cursor */
 };
@@ -72,6 +73,8 @@ static int add_ids(struct igt_candidates *candidates, const ingot_ksuid *ids, si
 struct origin {
     struct ingot_bytes cursor;
     struct ingot_lanes lanes;
+    uint64_t bytes;   /* of the checkpoints */
+    int64_t taken_us; /* of the oldest */
 };
 
 struct gathering {
@@ -129,9 +132,15 @@ static enum ingot_status take_list(struct gathering *gathering,
     while (i < gathering->origin_count &&
            !ingot_bytes_equal(gathering->origins[i].cursor, checkpoint->cursor))
         i++;
-    if (i == gathering->origin_count)
-        gathering->origins[gathering->origin_count++].cursor = checkpoint->cursor;
-    igt_lanes_add(&gathering->origins[i].lanes, checkpoint->lane);
+    struct origin *origin = &gathering->origins[i];
+    if (i == gathering->origin_count) {
+        gathering->origin_count++;
+        *origin = (struct origin){.cursor = checkpoint->cursor, .taken_us = checkpoint->taken_us};
+    }
+    igt_lanes_add(&origin->lanes, checkpoint->lane);
+    origin->bytes += checkpoint->body.len;
+    if (checkpoint->taken_us < origin->taken_us)
+        origin->taken_us = checkpoint->taken_us;
     return INGOT_OK;
 }
 
@@ -162,16 +171,19 @@ static enum ingot_status take_newest(struct gathering *gathering,
 struct follower {
     struct igt_candidates *candidates;
     const struct ingot_lanes *lanes;
-    int failed; /* memory ran out */
+    uint64_t jobs; /* of the lanes that were sighted */
+    int failed;    /* memory ran out */
 };
 
 /* A notice concerns a job that is listed, or was sighted when it was born. */
 static int note_sighting(void *context, const struct ingot_sighting *sighting)
 {
     struct follower *follower = context;
-    int concerned = 0;
-    for (size_t i = 0; i < sighting->job_count && !concerned; i++)
-        concerned = igt_lanes_has(follower->lanes, ingot_lane_of(sighting->jobs[i].destination));
+    unsigned concerned = 0;
+    for (size_t i = 0; i < sighting->job_count; i++)
+        if (igt_lanes_has(follower->lanes, ingot_lane_of(sighting->jobs[i].destination)))
+            concerned++;
+    follower->jobs += concerned;
     follower->failed = concerned && !add_ids(follower->candidates, &sighting->event_id, 1);
     return follower->failed;
 }
@@ -195,8 +207,17 @@ static enum ingot_status follow(struct ingot_store *store, const struct ingot_to
         candidates->cursor = strndup(followed.cursor.data, followed.cursor.len);
         candidates->life = followed.life;
     }
+    candidates->cold.unlisted += follower.jobs;
     ingot_page_destroy(page);
     return candidates->cursor ? INGOT_OK : no_memory(err);
+}
+
+/* Takes into account that the checkpoints of an origin were of use. */
+static void count_in(struct ingot_cold_read *cold, const struct origin *origin)
+{
+    cold->checkpoint_bytes += origin->bytes;
+    if (cold->taken_us == INGOT_NO_TIME || origin->taken_us < cold->taken_us)
+        cold->taken_us = origin->taken_us;
 }
 
 /* From every cursor once. That of the first call is kept: a later one would miss what came between. */
@@ -210,6 +231,7 @@ static enum ingot_status follow_origins(struct gathering *gathering, struct ingo
                                           &origin->lanes, candidates, &why);
         if (!status) {
             candidates->covered = igt_lanes_either(&candidates->covered, &origin->lanes);
+            count_in(&candidates->cold, origin);
         } else if (is_no_use(status)) {
             tell(gathering, status, igt_lanes_count(&origin->lanes), &why);
         } else {
@@ -255,6 +277,8 @@ static enum ingot_status gather(struct ingot_store *store, const struct ingot_to
     };
     struct igt_candidates *candidates = gathering.candidates;
     enum ingot_status status = gathering.page && candidates ? INGOT_OK : no_memory(err);
+    if (!status)
+        candidates->cold.taken_us = INGOT_NO_TIME;
     if (!status)
         status = gather_lists(&gathering, lanes, err);
     if (!status)
@@ -312,9 +336,10 @@ static enum ingot_status show_candidates(struct ingot_store *store,
     return status;
 }
 
-/* Reads the whole store for lanes without a list. */
+/* Reads the whole store for lanes without a list, and adds to a count the live jobs there. */
 static enum ingot_status show_uncovered(struct ingot_store *store, const struct ingot_lanes *lanes,
-                                        const struct audience *audience, struct ingot_error *err)
+                                        const struct audience *audience, uint64_t *count,
+                                        struct ingot_error *err)
 {
     struct ingot_where where = {
         .status_notin = TERMINAL,
@@ -334,13 +359,15 @@ static enum ingot_status show_uncovered(struct ingot_store *store, const struct 
         more = page->more;
         ingot_page_destroy(page);
     }
+    *count += done;
     return status;
 }
 
 enum ingot_status ingot_store_live(struct ingot_store *store, const struct ingot_toolkit *toolkit,
                                    const struct ingot_lanes *lanes,
                                    int (*live)(void *context, const struct ingot_job *job),
-                                   void *context, struct ingot_error *err)
+                                   void *context, struct ingot_cold_read *ret_cold,
+                                   struct ingot_error *err)
 {
     const struct audience audience = {igt_toolkit_for(store, toolkit), live, context};
     struct igt_candidates *candidates = NULL;
@@ -351,7 +378,9 @@ enum ingot_status ingot_store_live(struct ingot_store *store, const struct ingot
     struct ingot_lanes uncovered = igt_lanes_without(lanes, &candidates->covered);
     status = show_candidates(store, candidates, &audience, err);
     if (!status && igt_lanes_count(&uncovered))
-        status = show_uncovered(store, &uncovered, &audience, err);
+        status = show_uncovered(store, &uncovered, &audience, &candidates->cold.unlisted, err);
+    if (!status)
+        *ret_cold = candidates->cold;
     igt_candidates_destroy(candidates);
     return status;
 }

@@ -196,6 +196,8 @@ static int compare_seen(const void *left, const void *right)
     return order ? order : (a->job > b->job) - (a->job < b->job);
 }
 
+static struct ingot_cold_read cold; /* the last one */
+
 /* Expects the live jobs of some lanes, each once; returns how many there are. */
 static size_t check_live(struct fixture *fixture, const struct ingot_lanes *lanes)
 {
@@ -208,7 +210,7 @@ static size_t check_live(struct fixture *fixture, const struct ingot_lanes *lane
             if (igt_lanes_has(lanes, ingot_lane_of(page->events[i].jobs[j].destination)))
                 see(&expected, &page->events[i].jobs[j]);
     ingot_page_destroy(page);
-    if (ingot_store_live(fixture->store, &fixture->toolkit, lanes, see, &seen, &err))
+    if (ingot_store_live(fixture->store, &fixture->toolkit, lanes, see, &seen, &cold, &err))
         fail_msg("%s", err.message);
     qsort(seen.jobs, seen.count, sizeof *seen.jobs, compare_seen);
     assert_int_equal(seen.count, expected.count);
@@ -382,7 +384,7 @@ static void a_store_of_several_pages_is_read_to_its_end(void **state)
     struct ingot_commit commit = {.events = &row, .event_count = 1};
     assert_int_equal(ingot_store_commit(fixture->store, &fixture->toolkit, &commit, NULL),
                      INGOT_OK);
-    assert_int_equal(ingot_store_live(fixture->store, NULL, &crm, count_job, &count, NULL),
+    assert_int_equal(ingot_store_live(fixture->store, NULL, &crm, count_job, &count, &cold, NULL),
                      INGOT_OK);
     assert_int_equal(count, JOBS - 1);
     assert_int_equal(work.finds, 2);
@@ -537,7 +539,8 @@ checkpoints_that_the_adapter_cannot_read_stop_nobody_but_a_lost_connection_does(
     ingot_page_destroy(page);
     page = NULL;
     watched.checkpoints = fail_checkpoints;
-    assert_int_equal(ingot_store_live(fixture->store, NULL, &all, see, &seen, &err), INGOT_RETRY);
+    assert_int_equal(ingot_store_live(fixture->store, NULL, &all, see, &seen, &cold, &err),
+                     INGOT_RETRY);
     assert_string_equal(err.message, "store/test: no answer");
     assert_int_equal(seen.count, 0);
     assert_int_equal(ingot_store_find(fixture->store, NULL, &where, &page, &err), INGOT_RETRY);
@@ -644,6 +647,82 @@ static void each_lane_is_followed_from_the_cursor_of_its_own_checkpoint(void **s
     assert_int_equal(work.routing, 2);
 }
 
+/* The bytes of a checkpoint, see store/checkpoint.c. */
+#define BYTES(events) (48 + sizeof(ingot_ksuid) * (events))
+
+static void check_cold(uint64_t checkpoint_bytes, int64_t taken_us, uint64_t unlisted)
+{
+    assert_int_equal(cold.checkpoint_bytes, checkpoint_bytes);
+    assert_int_equal(cold.taken_us, taken_us);
+    assert_int_equal(cold.unlisted, unlisted);
+}
+
+/* When the oldest checkpoint of some lanes was taken. */
+static int64_t oldest_us(struct fixture *fixture, const struct ingot_lanes *lanes)
+{
+    struct ingot_checkpoint *checkpoints;
+    struct ingot_page *page;
+    size_t count;
+    int64_t oldest = INT64_MAX;
+    assert_int_equal(ingot_store_checkpoints(fixture->store, NULL, lanes, INT64_MAX, &page,
+                                             &checkpoints, &count, NULL),
+                     INGOT_OK);
+    assert_int_equal(count, igt_lanes_count(lanes));
+    for (size_t i = 0; i < count; i++)
+        if (checkpoints[i].taken_us < oldest)
+            oldest = checkpoints[i].taken_us;
+    ingot_page_destroy(page);
+    return oldest;
+}
+
+static void protocol_4_3_what_came_since_the_checkpoints_is_told_from_what_they_list(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct ingot_lanes all = igt_lanes_all(), crm = lanes_with("crm");
+    const struct ingot_lanes others = igt_lanes_without(&all, &crm);
+    assert_int_equal(check_all_live(fixture), 0);
+    check_cold(0, INGOT_NO_TIME, 0);
+    for (size_t i = 0; i < 5; i++)
+        fixture_put_one(fixture, "crm");
+    fixture_put_one(fixture, "mail");
+    check_all_live(fixture);
+    check_cold(0, INGOT_NO_TIME, 6); /* the whole store was read */
+    take_checkpoints(fixture, &crm, WELL);
+    take_checkpoints(fixture, &others, WELL);
+    const int64_t crm_us = oldest_us(fixture, &crm);
+    assert_true(crm_us < oldest_us(fixture, &others));
+    check_all_live(fixture);
+    check_cold(BYTES(5) + BYTES(1) + 254 * BYTES(0), crm_us, 0);
+    struct ingot_job jobs[2] = {fixture_job(fixture, "crm", "*"),
+                                fixture_job(fixture, "crm", "order.paid")};
+    struct ingot_event event = fixture_event(fixture, jobs, 2);
+    fixture_put(fixture, &event);
+    fixture_walk(fixture, &event.id, 1, done);
+    fixture_put_one(fixture, "mail");
+    check_all_live(fixture);
+    check_cold(BYTES(5) + BYTES(1) + 254 * BYTES(0), crm_us, 3);
+    take_checkpoints(fixture, &others, WELL); /* from now on there are two cursors */
+    add_job(fixture, &event.id, "mail");
+    check_all_live(fixture);
+    check_cold(BYTES(5) + BYTES(2) + 254 * BYTES(0), crm_us, 3);
+    check_live(fixture, &crm);
+    check_cold(BYTES(5), crm_us, 2);
+    check_live(fixture, &others);
+    check_cold(BYTES(2) + 254 * BYTES(0), oldest_us(fixture, &others), 1);
+}
+
+static void protocol_4_3_checkpoints_of_no_use_do_not_count(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture_put_one(fixture, "crm");
+    take_void_checkpoints(fixture);
+    assert_int_equal(check_all_live(fixture), 1);
+    check_cold(0, INGOT_NO_TIME, 1);
+    take_all_checkpoints(fixture, DAMAGED);
+    assert_int_equal(check_all_live(fixture), 1);
+    check_cold(0, INGOT_NO_TIME, 1);
+}
+
 static int stop_at_once(void *context, const struct ingot_job *job)
 {
     (void)job;
@@ -667,13 +746,13 @@ static void who_is_shown_live_jobs_may_stop(void **state)
         struct ingot_error err = {0};
         int shown = 0;
         assert_int_equal(
-            ingot_store_live(fixture->store, &toolkit, &all, stop_at_once, &shown, &err),
+            ingot_store_live(fixture->store, &toolkit, &all, stop_at_once, &shown, &cold, &err),
             INGOT_CLOSED);
         assert_int_equal(err.status, INGOT_CLOSED);
         assert_int_equal(shown, 1);
         toolkit.progress = stop_progress;
         assert_int_equal(
-            ingot_store_live(fixture->store, &toolkit, &all, stop_at_once, &shown, &err),
+            ingot_store_live(fixture->store, &toolkit, &all, stop_at_once, &shown, &cold, &err),
             INGOT_CLOSED);
         assert_int_equal(shown, 1);
         take_all_checkpoints(fixture, WELL);
@@ -694,8 +773,9 @@ static void who_is_shown_live_jobs_may_use_the_store(void **state)
     fixture_put_one(fixture, "crm");
     for (int round = 0; round < 2; round++) {
         alarm(60); /* or it would wait for ever */
-        assert_int_equal(ingot_store_live(fixture->store, NULL, &all, read_again, fixture, NULL),
-                         INGOT_OK);
+        assert_int_equal(
+            ingot_store_live(fixture->store, NULL, &all, read_again, fixture, &cold, NULL),
+            INGOT_OK);
         alarm(0);
         take_all_checkpoints(fixture, WELL);
     }
@@ -1215,7 +1295,8 @@ static void a_live_job_of_a_retired_event_is_worked_and_not_found(void **state)
     assert_int_equal(check_find(fixture, &where), 1);
     assert_int_equal(work.finds, 0);
     seen.count = 0;
-    assert_int_equal(ingot_store_live(fixture->store, NULL, &all, see, &seen, NULL), INGOT_OK);
+    assert_int_equal(ingot_store_live(fixture->store, NULL, &all, see, &seen, &cold, NULL),
+                     INGOT_OK);
     assert_int_equal(seen.count, 2);
 }
 
@@ -1352,6 +1433,8 @@ int main(int argc, char **argv)
         TEST(a_checkpoint_without_a_cursor_is_not_used),
         TEST(only_the_lanes_that_are_wanted_are_shown),
         TEST(each_lane_is_followed_from_the_cursor_of_its_own_checkpoint),
+        TEST(protocol_4_3_what_came_since_the_checkpoints_is_told_from_what_they_list),
+        TEST(protocol_4_3_checkpoints_of_no_use_do_not_count),
         TEST(who_is_shown_live_jobs_may_stop),
         TEST(who_is_shown_live_jobs_may_use_the_store),
         TEST(find_and_live_give_what_the_adapters_find_gives_on_random_stores),

@@ -2,6 +2,7 @@
 """How a process comes to know of jobs that it did not see come: the lists of what is live, and the
 sweep, on both databases."""
 
+import hashlib
 import json
 import re
 import sqlite3
@@ -12,7 +13,10 @@ import harness
 from harness import check, equal, ksuid, lasts, test, wait_for
 
 SOME = 44000    # jobs: what a cold reader would have to follow of them is worth a checkpoint
+HALF = 20000    # of them
 AT_ONCE = 4000  # events in a request
+NEW_BYTES = 100  # of a job, for a cold reader that follows it
+LISTED_BYTES = 20
 LATER = {"kind": "command", "command": ["/bin/true"], "events": ["later"],
          "schedule": "@every 9h", "realtime": False}
 DISCARDED = '{"message":"discarded by hand"}'
@@ -35,20 +39,35 @@ def ended(daemon):
 # ---- checkpoints ---------------------------------------------------------------------------------
 
 
+def emit_many(daemon, count):
+    for _ in range(0, count, AT_ONCE):
+        daemon.emit("later", AT_ONCE)
+
+
+def recovered(lab, live):
+    """A daemon that knows all that is live."""
+    daemon = lab.launch().ready()
+    wait_for(lambda: f"event=recovered live={live}" in daemon.own_log(), "all that is live")
+    return daemon
+
+
+def has_written(daemon):
+    return "event=checkpoint lanes=256" in daemon.own_log()
+
+
 def begin_with_checkpoint(lab):
     daemon = lab.daemon({"later": LATER})
     for at in range(0, SOME, AT_ONCE):
         daemon.emit("later", AT_ONCE)
         # there is none before a cold reader would have much to read
         check(at > SOME // 2 or "event=checkpoint" not in daemon.log(), "too early:", at)
-    wait_for(lambda: "event=checkpoint lanes=256" in daemon.log(), "a checkpoint")
+    wait_for(lambda: has_written(daemon), "a checkpoint")
     shown = json.loads(lab.run("status", "--json").stdout)["checkpoints"]
     equal(shown["lanes"], 256)
     check(shown["bytes"] > SOME // 2 * 20, shown)
     daemon.emit("later", 5)  # which no checkpoint lists
     daemon.kill()
-    daemon = lab.launch().ready()
-    wait_for(lambda: f"event=recovered live={SOME + 5}" in daemon.own_log(), "all that is live")
+    daemon = recovered(lab, SOME + 5)
     equal(ended(daemon), SOME + 5)
     lab.verify()
 
@@ -64,6 +83,87 @@ def a_start_begins_with_the_checkpoints_that_were_written_on_sqlite(lab):
 def a_start_begins_with_the_checkpoints_that_were_written_on_postgres(lab):
     lab.use_postgres()
     begin_with_checkpoint(lab)
+
+
+def write_when_much_is_new(lab):
+    daemon = lab.daemon({"later": LATER})
+    emit_many(daemon, SOME - AT_ONCE)
+    time.sleep(3)  # the cursor of a checkpoint on PostgreSQL may be a second old
+    emit_many(daemon, AT_ONCE)
+    wait_for(lambda: has_written(daemon), "a checkpoint")
+    daemon.terminate()
+    daemon = recovered(lab, SOME)
+    emit_many(daemon, HALF)
+    check(not has_written(daemon), "most of it is listed already")
+    daemon.terminate()
+    daemon = recovered(lab, SOME + HALF)
+    emit_many(daemon, SOME - HALF)  # too few without those that the one before has left
+    wait_for(lambda: has_written(daemon), "a checkpoint")
+    equal(ended(daemon), SOME + SOME)
+    lab.verify()
+
+
+@test
+@lasts(600)
+def protocol_4_3_a_start_writes_a_checkpoint_when_much_is_new_since_the_last_on_sqlite(lab):
+    write_when_much_is_new(lab)
+
+
+@test
+@lasts(600)
+def protocol_4_3_a_start_writes_a_checkpoint_when_much_is_new_since_the_last_on_postgres(lab):
+    lab.use_postgres()
+    write_when_much_is_new(lab)
+
+
+def plant_checkpoints(lab, age_s, listed):
+    """Checkpoints of all lanes from before all events; that of lane 0 lists as many that are not."""
+    def body(count):
+        ids = b"".join(number.to_bytes(20, "big") for number in range(1, count + 1))
+        return b"IGTC\1\0\0\0" + count.to_bytes(8, "big") + hashlib.sha256(ids).digest() + ids
+    connection = sqlite3.connect(lab.store, timeout=harness.PATIENCE_S)
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
+    life = connection.execute("SELECT life FROM lives ORDER BY n DESC").fetchone()[0]
+    taken = int((time.time() - age_s) * 1000000)
+    connection.executemany("INSERT INTO checkpoints VALUES (?, ?, 0, 1, ?, ?)",
+                           [(taken, lane, f"1:{life % 2 ** 64:016x}:0", body(0 if lane else listed))
+                            for lane in range(256)])
+    connection.commit()
+    connection.close()
+
+
+def begin_with_planted(lab, age_s, listed):
+    daemon = lab.daemon({"later": LATER})
+    daemon.emit("later", 5)
+    daemon.terminate()
+    plant_checkpoints(lab, age_s, listed)
+    return recovered(lab, 5)
+
+
+@test
+def protocol_4_3_a_checkpoint_is_due_when_more_is_new_than_the_one_of_the_start_has(lab):
+    more = SOME + HALF
+    daemon = begin_with_planted(lab, 60, more * NEW_BYTES // LISTED_BYTES)
+    emit_many(daemon, more - AT_ONCE)
+    check(not has_written(daemon), "it is not worth another list of that size")
+    emit_many(daemon, 2 * AT_ONCE)
+    wait_for(lambda: has_written(daemon), "a checkpoint")
+    daemon.terminate()
+    lab.verify()
+
+
+@test
+def protocol_4_3_a_checkpoint_is_due_when_the_one_of_the_start_is_a_day_old(lab):
+    daemon = begin_with_planted(lab, 86400 + 60, 0)
+    daemon.emit("later")  # when that is stored it knows that it has all
+    wait_for(lambda: has_written(daemon), "a checkpoint")
+    daemon.terminate()
+    daemon = recovered(lab, 6)
+    daemon.emit("later")
+    time.sleep(1)
+    check(not has_written(daemon), "it has just been written")
+    daemon.terminate()
+    lab.verify()
 
 
 # ---- the sweep -----------------------------------------------------------------------------------
