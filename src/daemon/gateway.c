@@ -10,6 +10,7 @@
 #include "core/limits.h"
 #include "core/model.h"
 #include "core/toolkit.h"
+#include "store/validate.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -253,7 +254,7 @@ static enum ingot_status add_event(struct exchange *exchange, const struct igt_j
     else
         request->ids = IGT_IDS_GIVEN;
     event->received_us = now_us;
-    status = ingot_event_validate(event, gateway->toolkit, path, err);
+    status = igt_event_validate_decoded(event, gateway->toolkit, path, err);
     if (!status)
         status = igt_routes_apply(gateway->routes, &gateway->ids, gateway->toolkit, request->arena,
                                   event);

@@ -26,10 +26,6 @@ const struct ingot_adapter *igt_registry_find(const struct ingot_options *option
 struct ingot_toolkit igt_toolkit_for(const struct ingot_store *store,
                                      const struct ingot_toolkit *given);
 
-/* Checks one job as ingot_event_validate() does, but for its event id; path is what validations begin with. */
-enum ingot_status igt_job_validate(const struct ingot_job *job, const char *path,
-                                   struct ingot_error *err);
-
 /*
  * Checks the schema against the adapter's migrations: a new store is migrated,
  * an old, altered or newer one is refused. For a store whose adapter was opened.

@@ -1,4 +1,6 @@
 /* What an event and its jobs must be before they may be stored (SEED rows 19 to 38, PROTOCOL 6). */
+#include "validate.h"
+
 #include "store.h"
 
 #include "core/bytes.h"
@@ -52,16 +54,23 @@ static enum ingot_status check_name(struct ingot_bytes name, const char *path, c
     return INGOT_OK;
 }
 
+static enum ingot_status check_payload_size(struct ingot_bytes payload, const char *path,
+                                            const char *field, struct ingot_error *err)
+{
+    if (payload.data && payload.len > IGT_PAYLOAD_BYTES_MAX)
+        return complain(err, path, field, "must not be longer than 8 MiB");
+    return INGOT_OK;
+}
+
 static enum ingot_status check_payload(struct ingot_bytes payload, const char *path,
                                        const char *field, struct ingot_error *err)
 {
     struct igt_json value;
     struct ingot_error detail = {0};
-    if (!payload.data)
-        return INGOT_OK;
-    if (payload.len > IGT_PAYLOAD_BYTES_MAX)
-        return complain(err, path, field, "must not be longer than 8 MiB");
-    enum ingot_status status = igt_json_parse(payload, &value, &detail);
+    enum ingot_status status = check_payload_size(payload, path, field, err);
+    if (status || !payload.data)
+        return status;
+    status = igt_json_parse(payload, &value, &detail);
     if (status != INGOT_INVALID)
         return status;
     char message[160];
@@ -166,9 +175,9 @@ static enum ingot_status check_parent(const struct ingot_event *event, size_t in
     return complain(err, path, "ParentJobID", "is not a job of the same event");
 }
 
-static enum ingot_status check_event(const struct ingot_event *event,
-                                     const struct ingot_toolkit *toolkit, const char *path,
-                                     struct ingot_error *err)
+static enum ingot_status check_id_and_names(const struct ingot_event *event,
+                                            const struct ingot_toolkit *toolkit, const char *path,
+                                            struct ingot_error *err)
 {
     enum ingot_status status = check_id(event, toolkit, path, err);
     status = both(status, check_name(event->source, path, "Source", err));
@@ -176,10 +185,15 @@ static enum ingot_status check_event(const struct ingot_event *event,
     if (ingot_bytes_equal(event->name, ingot_bytes_of("*")))
         status = both(
             status, complain(err, path, "Name", "must not be \"*\", the wildcard of destinations"));
-    status = both(status, check_payload(event->context, path, "Context", err));
-    status = both(status, check_payload(event->data, path, "Data", err));
+    return status;
+}
+
+static enum ingot_status check_jobs(const struct ingot_event *event, const char *path,
+                                    struct ingot_error *err)
+{
+    enum ingot_status status = INGOT_OK;
     if (event->job_count > IGT_EVENT_JOBS_MAX)
-        return both(status, complain(err, path, "Jobs", "must not be more than 65535"));
+        return complain(err, path, "Jobs", "must not be more than 65535");
     for (size_t i = 0; i < event->job_count; i++) {
         char job_path[100];
         snprintf(job_path, sizeof job_path, "%.70s/Jobs[%zu]", path, i);
@@ -190,14 +204,35 @@ static enum ingot_status check_event(const struct ingot_event *event,
     return status;
 }
 
-enum ingot_status ingot_event_validate(const struct ingot_event *event,
-                                       const struct ingot_toolkit *toolkit, const char *path,
-                                       struct ingot_error *err)
+/* What the checks of an event came to, as it is told. */
+static enum ingot_status conclude(const struct ingot_event *event, enum ingot_status status,
+                                  struct ingot_error *err)
 {
-    enum ingot_status status = check_event(event, toolkit, path, err);
     if (status == INGOT_NOMEM)
         return ingot_error_set(err, status, "store: memory ran out");
     if (status && err && !err->event_id[0] && !ingot_ksuid_is_none(&event->id))
         ingot_ksuid_format(&event->id, err->event_id);
     return status ? ingot_error_set(err, status, "store: the event is not acceptable") : INGOT_OK;
+}
+
+enum ingot_status ingot_event_validate(const struct ingot_event *event,
+                                       const struct ingot_toolkit *toolkit, const char *path,
+                                       struct ingot_error *err)
+{
+    enum ingot_status status = check_id_and_names(event, toolkit, path, err);
+    status = both(status, check_payload(event->context, path, "Context", err));
+    status = both(status, check_payload(event->data, path, "Data", err));
+    status = both(status, check_jobs(event, path, err));
+    return conclude(event, status, err);
+}
+
+enum ingot_status igt_event_validate_decoded(const struct ingot_event *event,
+                                             const struct ingot_toolkit *toolkit, const char *path,
+                                             struct ingot_error *err)
+{
+    enum ingot_status status = check_id_and_names(event, toolkit, path, err);
+    status = both(status, check_payload_size(event->context, path, "Context", err));
+    status = both(status, check_payload_size(event->data, path, "Data", err));
+    status = both(status, check_jobs(event, path, err));
+    return conclude(event, status, err);
 }

@@ -10,6 +10,7 @@
 #include "core/model.h"
 #include "core/state.h"
 #include "core/toolkit.h"
+#include "validate.h"
 
 #include <stdio.h>
 #include <stdlib.h>

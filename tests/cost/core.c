@@ -7,6 +7,7 @@
 #include "core/routes.h"
 #include "daemon/journal.h"
 #include "scheduler/scheduler.h"
+#include "store/validate.h"
 
 #define COUNT(array) (sizeof(array) / sizeof(array)[0])
 
@@ -302,7 +303,7 @@ static void take_event(struct igt_request *request, const struct igt_json *value
                 "an event is decoded");
     ingot_ksuid_generate(&ids, &cost_toolkit, &taken->id);
     taken->received_us = cost_toolkit.now_us(NULL);
-    cost_insist(ingot_event_validate(taken, &cost_toolkit, path, &err) == INGOT_OK,
+    cost_insist(igt_event_validate_decoded(taken, &cost_toolkit, path, &err) == INGOT_OK,
                 "an event is valid");
     cost_insist(igt_routes_apply(&routes, &ids, &cost_toolkit, request->arena, taken) == INGOT_OK &&
                     taken->job_count == 1,

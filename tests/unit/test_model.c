@@ -7,8 +7,11 @@
 
 #include <ingot/adapter.h>
 
+#include "../json/cases.h"
 #include "core/instant.h"
+#include "core/limits.h"
 #include "core/model.h"
+#include "store/validate.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -756,6 +759,85 @@ static void a_queue_that_was_written_is_read_as_it_was(void **state)
     }
 }
 
+/* When the id of plain_event() is admitted. */
+static int64_t its_second(void *context)
+{
+    const ingot_ksuid id = ksuid(EVENT_ID);
+    (void)context;
+    return ingot_ksuid_time_us(&id);
+}
+
+/* Whether a source's event is JSON; if so, its payloads have to be valid by themselves. */
+static int check_payloads_of(struct ingot_bytes text)
+{
+    static const struct ingot_toolkit toolkit = {.now_us = its_second};
+    struct igt_arena *arena = igt_arena_create();
+    struct ingot_error err = {0};
+    struct ingot_event event;
+    struct igt_json value;
+    int is_json = igt_json_parse(text, &value, NULL) == INGOT_OK;
+    if (is_json &&
+        igt_event_decode(&value, IGT_DECODE_SOURCE, "", arena, &event, NULL) == INGOT_OK) {
+        event.id = ksuid(EVENT_ID);
+        event.source = event.name = ingot_bytes_of("s");
+        if (ingot_event_validate(&event, &toolkit, "", &err) != INGOT_OK)
+            fail_msg("%.*s: %s", (int)text.len, (const char *)text.data,
+                     err.validations[0].message);
+        assert_int_equal(igt_event_validate_decoded(&event, &toolkit, "", NULL), INGOT_OK);
+    }
+    igt_arena_destroy(arena);
+    return is_json;
+}
+
+static void what_is_decoded_is_json_by_itself(void **state)
+{
+    (void)state;
+    uint64_t seed = 20261128;
+    for (size_t i = 0; i < sizeof json_cases / sizeof json_cases[0]; i++) {
+        const struct json_case *given = &json_cases[i];
+        struct igt_buffer text = {0};
+        igt_buffer_add_text(&text, "{\"source\":\"s\",\"context\":");
+        igt_buffer_add(&text, given->text, given->len);
+        igt_buffer_add_text(&text, ",\"name\":\"n\",\"data\":");
+        igt_buffer_add(&text, given->text, given->len);
+        igt_buffer_add_text(&text, "}");
+        assert_int_equal(check_payloads_of((struct ingot_bytes){text.data, text.len}),
+                         given->verdict == JSON_VALID);
+        for (int round = 0; round < 40; round++) {
+            const uint64_t random = next_random(&seed);
+            char *byte = &text.data[random % text.len], was = *byte;
+            *byte = "\"\\{}[],: \n0e-\x01\x80\xc3"[(random >> 32) % 16];
+            check_payloads_of((struct ingot_bytes){text.data, text.len});
+            *byte = was;
+        }
+        igt_buffer_fini(&text);
+    }
+}
+
+static void an_event_that_was_decoded_is_held_against_all_other_rules(void **state)
+{
+    (void)state;
+    static const struct ingot_toolkit toolkit = {.now_us = its_second};
+    static char large[IGT_PAYLOAD_BYTES_MAX + 1];
+    const struct ingot_bytes payload = {large, sizeof large};
+    struct ingot_event event = plain_event();
+    struct ingot_job job = plain_job();
+    struct ingot_error err = {0};
+    assert_int_equal(igt_event_validate_decoded(&event, &toolkit, "E", &err), INGOT_OK);
+    job.data = ingot_bytes_of("{");
+    event = (struct ingot_event){.name = ingot_bytes_of("*"),
+                                 .context = payload,
+                                 .data = payload,
+                                 .jobs = &job,
+                                 .job_count = 1};
+    assert_int_equal(igt_event_validate_decoded(&event, &toolkit, "E", &err), INGOT_INVALID);
+    static const char *const paths[] = {"E/ID",      "E/Source", "E/Name",
+                                        "E/Context", "E/Data",   "E/Jobs[0]/Data"};
+    assert_int_equal(err.validation_count, sizeof paths / sizeof paths[0]);
+    for (size_t i = 0; i < err.validation_count; i++)
+        assert_string_equal(err.validations[i].path, paths[i]);
+}
+
 /* ---- the jobs in an event's row ----------------------------------------- */
 
 static void jobs_in_a_row_leave_out_what_is_absent(void **state)
@@ -942,6 +1024,8 @@ int main(void)
         decoding(null_is_absent_in_a_queue_but_in_a_job_s_payload),
         decoding(a_job_that_is_born_awaiting_is_due_when_it_was_born),
         decoding(a_queue_that_was_written_is_read_as_it_was),
+        cmocka_unit_test(what_is_decoded_is_json_by_itself),
+        cmocka_unit_test(an_event_that_was_decoded_is_held_against_all_other_rules),
         cmocka_unit_test(jobs_in_a_row_leave_out_what_is_absent),
         cmocka_unit_test(jobs_that_were_written_into_a_row_are_read_as_they_were),
         cmocka_unit_test(routing_detail_leaves_out_the_payloads_of_a_row_s_jobs),
