@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #define CONNECT_US_MAX (INT64_C(10) * 1000000)
 #define BODY_BYTES_MAX (64u << 10)   /* read of an answer, and dropped */
@@ -49,8 +50,19 @@ struct igt_http_client {
     uv_timer_t timer;    /* curl's */
     uv_timer_t reporter; /* for what finished outside of the loop's callbacks */
     unsigned open_timers;
+    struct watch **watches; /* by descriptor, NULL where there is none */
+    size_t watch_count;
     struct attempt *all, *idle;
     struct attempt *finished, **finished_end; /* not yet reported, in this order */
+};
+
+/* A socket of curl's on the loop. */
+struct watch {
+    uv_poll_t poll;
+    struct igt_http_client *client;
+    int events; /* that the loop waits for, or 0 */
+    int wanted; /* curl waits for some */
+    int kept;   /* it is a connection's: watched until it is closed */
 };
 
 /* ---- what came of an attempt -------------------------------------------- */
@@ -289,15 +301,6 @@ static int admits(struct attempt *attempt, const struct sockaddr *address)
     return 0;
 }
 
-/* Here the address is the one that will be connected to, whatever names and spellings led to it. */
-static curl_socket_t open_socket(void *context, curlsocktype purpose, struct curl_sockaddr *address)
-{
-    (void)purpose;
-    if (!admits(context, &address->addr))
-        return CURL_SOCKET_BAD;
-    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
-}
-
 /* A kept connection may have been opened for a destination that may reach any address. */
 static int before_request(void *context, char *address, char *own_address, int port, int own_port)
 {
@@ -347,12 +350,76 @@ static int set_timer(CURLM *multi, long timeout_ms, void *context)
     return 0;
 }
 
+/* ---- curl's sockets on the loop ------------------------------------------ */
+
+/*
+ * Between two requests curl does not wait for a connection, and says so. Its
+ * watching goes on nevertheless, because to stop it and start it again costs
+ * six system calls a request; that of a connection on which something happens
+ * meanwhile is stopped, for nobody reads it.
+ */
+static struct watch *find_watch(const struct igt_http_client *client, curl_socket_t fd)
+{
+    return (size_t)fd < client->watch_count ? client->watches[fd] : NULL;
+}
+
+static int make_room_for(struct igt_http_client *client, curl_socket_t fd)
+{
+    size_t count = client->watch_count ? client->watch_count : 64;
+    while (count <= (size_t)fd)
+        count *= 2;
+    if (count == client->watch_count)
+        return 1;
+    struct watch **watches = realloc(client->watches, count * sizeof(struct watch *));
+    if (!watches)
+        return 0;
+    memset(watches + client->watch_count, 0,
+           (count - client->watch_count) * sizeof(struct watch *));
+    client->watches = watches;
+    client->watch_count = count;
+    return 1;
+}
+
+/* Without memory the socket is not watched, and its attempt ends at its time-out: an error would end all. */
+static struct watch *begin_watch(struct igt_http_client *client, curl_socket_t fd)
+{
+    struct watch *watch = make_room_for(client, fd) ? calloc(1, sizeof *watch) : NULL;
+    if (!watch || uv_poll_init_socket(client->loop, &watch->poll, fd) < 0) {
+        free(watch);
+        return NULL;
+    }
+    /* An attempt has a time-out, which keeps the loop running; an idle connection shall not. */
+    uv_unref((uv_handle_t *)&watch->poll);
+    watch->poll.data = watch;
+    watch->client = client;
+    client->watches[fd] = watch;
+    return watch;
+}
+
+static void free_watch(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+static void end_watch(struct igt_http_client *client, curl_socket_t fd)
+{
+    uv_close((uv_handle_t *)&client->watches[fd]->poll, free_watch);
+    client->watches[fd] = NULL;
+}
+
 static void on_ready(uv_poll_t *poll, int status, int events)
 {
-    struct igt_http_client *client = poll->data;
+    struct watch *watch = poll->data;
+    struct igt_http_client *client = watch->client;
     int running, action = 0;
     uv_os_fd_t fd = -1;
     uv_fileno((uv_handle_t *)poll, &fd);
+    if (status < 0 || !watch->wanted) {
+        uv_poll_stop(poll);
+        watch->events = 0;
+    }
+    if (!watch->wanted)
+        return;
     if (status < 0)
         action = CURL_CSELECT_ERR;
     if (events & UV_READABLE)
@@ -363,42 +430,58 @@ static void on_ready(uv_poll_t *poll, int status, int events)
     finish_done(client);
 }
 
-static void free_handle(uv_handle_t *handle)
+/* And not one end of the resolver's pair, which curl closes by itself. */
+static int is_of_internet(curl_socket_t fd)
 {
-    free(handle);
-}
-
-/* Without memory the socket is not watched, and its attempt ends at its time-out: an error would end all. */
-static uv_poll_t *watch(struct igt_http_client *client, curl_socket_t fd)
-{
-    uv_poll_t *poll = malloc(sizeof *poll);
-    if (!poll)
-        return NULL;
-    if (uv_poll_init_socket(client->loop, poll, fd) < 0) {
-        free(poll);
-        return NULL;
-    }
-    poll->data = client;
-    curl_multi_assign(client->multi, fd, poll);
-    return poll;
+    struct sockaddr_storage address;
+    socklen_t len = sizeof address;
+    return getsockname(fd, (struct sockaddr *)&address, &len) == 0 &&
+           (address.ss_family == AF_INET || address.ss_family == AF_INET6);
 }
 
 static int set_socket(CURL *easy, curl_socket_t fd, int what, void *context, void *assigned)
 {
     struct igt_http_client *client = context;
-    uv_poll_t *poll = assigned;
-    (void)easy;
+    struct watch *watch = find_watch(client, fd);
+    (void)easy, (void)assigned;
     if (what == CURL_POLL_REMOVE) {
-        if (poll)
-            uv_close((uv_handle_t *)poll, free_handle);
+        if (watch && watch->kept)
+            watch->wanted = 0;
+        else if (watch)
+            end_watch(client, fd);
         return 0;
     }
-    if (!poll)
-        poll = watch(client, fd);
+    if (!watch)
+        watch = begin_watch(client, fd);
+    if (!watch)
+        return 0;
     int events = (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0);
-    if (poll)
-        uv_poll_start(poll, events, on_ready);
+    if (watch->events != events)
+        uv_poll_start(&watch->poll, events, on_ready);
+    watch->events = events;
+    watch->wanted = 1;
+    /* Only what is connected is waited for to read; curl closes what is not without a word. */
+    if (!watch->kept && events & UV_READABLE)
+        watch->kept = is_of_internet(fd);
     return 0;
+}
+
+/* Here the address is the one that will be connected to, whatever names and spellings led to it. */
+static curl_socket_t open_socket(void *context, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    (void)purpose;
+    if (!admits(context, &address->addr))
+        return CURL_SOCKET_BAD;
+    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
+/* Who has the number of this descriptor next is another: it must not be watched for this one. */
+static int close_socket(void *context, curl_socket_t fd)
+{
+    struct igt_http_client *client = context;
+    if (find_watch(client, fd))
+        end_watch(client, fd);
+    return close(fd);
 }
 
 /* ---- starting an attempt ------------------------------------------------ */
@@ -428,6 +511,9 @@ static int set_up(struct attempt *attempt)
            !curl_easy_setopt(easy, CURLOPT_WRITEDATA, attempt) &&
            !curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket) &&
            !curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, attempt) &&
+           !curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, close_socket) &&
+           /* A connection outlives the attempt that opened it. */
+           !curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, attempt->client) &&
            !curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, before_request) &&
            !curl_easy_setopt(easy, CURLOPT_PREREQDATA, attempt);
 }
@@ -598,6 +684,7 @@ void igt_http_client_destroy(struct igt_http_client *client)
     }
     curl_multi_cleanup(client->multi);
     curl_global_cleanup();
+    free(client->watches);
     uv_close((uv_handle_t *)&client->timer, on_timer_closed);
     uv_close((uv_handle_t *)&client->reporter, on_timer_closed);
 }

@@ -8,11 +8,14 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
@@ -625,6 +628,127 @@ static void what_cannot_be_started_is_reported_later(void **state)
         const struct igt_outcome *outcome = deliver(bench);
         assert_int_equal(outcome->kind, IGT_OUTCOME_FAILED);
         assert_non_null(strstr(outcome->message, "could not be sent"));
+    }
+}
+
+/* ---- HTTP: descriptors -------------------------------------------------- */
+
+#define TWO_NAME "two.invalid"
+#define DESCRIPTORS_TRIED 128
+
+/* In place of libc's, for curl too: a name that has an address of either family. */
+int getaddrinfo(const char *name, const char *service, const struct addrinfo *hints,
+                struct addrinfo **ret_addresses)
+{
+    int (*real)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
+    *(void **)&real = dlsym(RTLD_NEXT, "getaddrinfo");
+    if (!name || strcmp(name, TWO_NAME) != 0)
+        return real(name, service, hints, ret_addresses);
+    int status = real("::1", service, hints, ret_addresses);
+    return status ? status : real("127.0.0.1", service, hints, &(*ret_addresses)->ai_next);
+}
+
+/* Whoever else is given the number of a descriptor that was closed can use it on the loop. */
+static void expect_closed_descriptors_are_free(struct bench *bench)
+{
+    int pair[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    for (int fd = 3; fd < DESCRIPTORS_TRIED; fd++) {
+        uv_poll_t other;
+        if (fcntl(fd, F_GETFD) >= 0)
+            continue;
+        assert_int_equal(dup2(pair[0], fd), fd);
+        assert_int_equal(uv_poll_init_socket(&bench->loop, &other, fd), 0);
+        uv_close((uv_handle_t *)&other, NULL);
+        uv_run(&bench->loop, UV_RUN_NOWAIT);
+        close(fd);
+    }
+    close(pair[0]);
+    close(pair[1]);
+}
+
+static void a_connection_that_is_closed_leaves_its_number_to_others(void **state)
+{
+    struct bench *bench = *state;
+    start_peer(bench, (struct behaviour){.answer = OK_ANSWER});
+    assert_int_equal(deliver(bench)->kind, IGT_OUTCOME_SUCCEEDED);
+    bench->peer.behaviour.answer = NULL;
+    bench->config.timeout_us = 50000;
+    assert_string_equal(deliver(bench)->message, "no answer within 0.05 s");
+    assert_int_equal(bench->peer.connections, 1);
+    expect_closed_descriptors_are_free(bench);
+
+    bench->peer.behaviour.answer = OK_ANSWER;
+    assert_int_equal(deliver(bench)->kind, IGT_OUTCOME_SUCCEEDED);
+}
+
+static void what_resolved_a_name_leaves_its_number_to_others(void **state)
+{
+    struct bench *bench = *state;
+    bench->config.url = "http://" NO_NAME "/secret";
+    assert_int_equal(deliver(bench)->kind, IGT_OUTCOME_FAILED);
+    expect_closed_descriptors_are_free(bench);
+}
+
+static void what_did_not_connect_leaves_its_number_to_others(void **state)
+{
+    struct bench *bench = *state;
+    unsigned port;
+    int fd = take_closed_port(&port);
+    set_url(bench, "127.0.0.1", port);
+    assert_int_equal(deliver(bench)->kind, IGT_OUTCOME_FAILED);
+    expect_closed_descriptors_are_free(bench);
+    close(fd);
+}
+
+/* Listens on ::1, where connections are neither taken nor refused; fds[0] is -1 if there is no IPv6. */
+static void start_silence(unsigned port, int fds[4])
+{
+    struct sockaddr_in6 address = {.sin6_family = AF_INET6,
+                                   .sin6_port = htons((uint16_t)port),
+                                   .sin6_addr = IN6ADDR_LOOPBACK_INIT};
+    fds[0] = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (bind(fds[0], (struct sockaddr *)&address, sizeof address) != 0) {
+        close(fds[0]);
+        fds[0] = -1;
+        return;
+    }
+    assert_int_equal(listen(fds[0], 0), 0);
+    for (int i = 1; i < 4; i++) {
+        fds[i] = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        connect(fds[i], (struct sockaddr *)&address, sizeof address);
+    }
+}
+
+/* Of two that connect at the same time, curl closes the slower one without a word. */
+static void who_was_slower_to_connect_leaves_its_number_to_others(void **state)
+{
+    struct bench *bench = *state;
+    int fds[4];
+    start_peer(bench, (struct behaviour){.answer = OK_ANSWER});
+    start_silence(bench->peer.port, fds);
+    if (fds[0] < 0)
+        skip();
+    set_url(bench, TWO_NAME, bench->peer.port);
+    assert_int_equal(deliver(bench)->kind, IGT_OUTCOME_SUCCEEDED);
+    for (size_t i = 0; i < sizeof fds / sizeof *fds; i++)
+        close(fds[i]);
+    expect_closed_descriptors_are_free(bench);
+}
+
+/* Else the loop would not come to rest until the next request to this destination. */
+static void a_kept_connection_that_the_destination_closed_is_let_be(void **state)
+{
+    struct bench *bench = *state;
+    struct pollfd ready = {.events = POLLIN};
+    start_peer(bench, (struct behaviour){.answer = OK_ANSWER, .then = CLOSES});
+    ready.fd = uv_backend_fd(&bench->loop);
+    for (unsigned i = 1; i <= 3; i++) {
+        assert_int_equal(deliver(bench)->kind, IGT_OUTCOME_SUCCEEDED);
+        assert_int_equal(bench->peer.connections, i);
+        for (unsigned turn = 0; turn < 10; turn++)
+            uv_run(&bench->loop, UV_RUN_NOWAIT);
+        assert_int_equal(poll(&ready, 1, 0), 0);
     }
 }
 
@@ -1320,6 +1444,11 @@ int main(int argc, char **argv)
         BENCH_TEST(a_name_without_an_address_is_named),
         BENCH_TEST(connections_are_used_again),
         BENCH_TEST(what_cannot_be_started_is_reported_later),
+        BENCH_TEST(a_connection_that_is_closed_leaves_its_number_to_others),
+        BENCH_TEST(what_resolved_a_name_leaves_its_number_to_others),
+        BENCH_TEST(who_was_slower_to_connect_leaves_its_number_to_others),
+        BENCH_TEST(what_did_not_connect_leaves_its_number_to_others),
+        BENCH_TEST(a_kept_connection_that_the_destination_closed_is_let_be),
         BENCH_TEST(an_address_that_is_not_public_is_refused_by_default),
         BENCH_TEST(a_kept_connection_is_no_way_around_the_refusal),
         BENCH_TEST(cancelled_attempts_are_reported_once),
