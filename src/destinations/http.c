@@ -22,6 +22,7 @@
 #define BODY_BYTES_MAX (64u << 10)   /* read of an answer, and dropped */
 #define HEADER_BYTES_MAX (64u << 10) /* read of an answer, interim ones included */
 #define CONNECTIONS_KEPT 1024L
+#define HEADER_TEXT_BYTES 64u /* of one of our own, with the longest of ids or numbers in it */
 #define KEPT_BYTES 260u /* of a body: an outcome's answer, and a character that would be cut */
 
 /* An attempt, or a place for one: the curl handle is used again and again. */
@@ -31,7 +32,10 @@ struct attempt {
     struct igt_http_client *client;
     enum { IDLE, RUNNING, FINISHED } phase;
     CURL *easy;
-    struct curl_slist *headers;
+    struct curl_slist *headers; /* an array, so large as was ever needed */
+    size_t header_room;
+    char key[HEADER_TEXT_BYTES], id[HEADER_TEXT_BYTES], timestamp[HEADER_TEXT_BYTES];
+    char event_id[HEADER_TEXT_BYTES], number[HEADER_TEXT_BYTES];
     const struct igt_http_config *config;
     igt_delivered_fn *delivered;
     void *context;
@@ -226,8 +230,6 @@ static void finish(struct attempt *attempt)
 {
     struct igt_http_client *client = attempt->client;
     curl_multi_remove_handle(client->multi, attempt->easy);
-    curl_slist_free_all(attempt->headers);
-    attempt->headers = NULL;
     attempt->phase = FINISHED;
     attempt->next = NULL;
     *client->finished_end = attempt;
@@ -550,34 +552,50 @@ static struct attempt *take_attempt(struct igt_http_client *client)
     return attempt;
 }
 
-static int add_header(struct attempt *attempt, const char *text)
+/* curl's list, made of our own nodes and of texts that live as long as the attempt: nothing is copied. */
+static struct curl_slist *make_list(struct attempt *attempt, const char *const *own, size_t count)
 {
-    struct curl_slist *headers = curl_slist_append(attempt->headers, text);
-    if (headers)
+    const struct igt_http_config *config = attempt->config;
+    size_t all = count + config->header_count;
+    if (attempt->header_room < all) {
+        struct curl_slist *headers = realloc(attempt->headers, all * sizeof *headers);
+        if (!headers)
+            return NULL;
         attempt->headers = headers;
-    return headers != NULL;
+        attempt->header_room = all;
+    }
+    for (size_t i = 0; i < all; i++) {
+        const char *text = i < count ? own[i] : config->headers[i - count];
+        attempt->headers[i].data = (char *)(uintptr_t)text; /* curl only reads it */
+        attempt->headers[i].next = i + 1 < all ? &attempt->headers[i + 1] : NULL;
+    }
+    return attempt->headers;
 }
 
-static int add_headers(struct attempt *attempt, const struct igt_delivery *delivery)
+static void write_id(char text[HEADER_TEXT_BYTES], const char *name,
+                     const char id[INGOT_KSUID_TEXT_LEN + 1])
 {
-    char key[64], id[64], timestamp[64], event_id[64], number[64];
-    const char *own[] = {
-        "Content-Type: application/json", "Expect:", key, id, timestamp, event_id, number};
-    snprintf(key, sizeof key, "Idempotency-Key: %s", delivery->job_id);
-    snprintf(id, sizeof id, "webhook-id: %s", delivery->job_id);
-    snprintf(timestamp, sizeof timestamp, "webhook-timestamp: %lld",
+    size_t len = strlen(name);
+    memcpy(text, name, len);
+    memcpy(text + len, id, INGOT_KSUID_TEXT_LEN + 1);
+}
+
+static struct curl_slist *make_headers(struct attempt *attempt, const struct igt_delivery *delivery)
+{
+    const char *const own[] = {"Content-Type: application/json",
+                               "Expect:",
+                               attempt->key,
+                               attempt->id,
+                               attempt->timestamp,
+                               attempt->event_id,
+                               attempt->number};
+    write_id(attempt->key, "Idempotency-Key: ", delivery->job_id);
+    write_id(attempt->id, "webhook-id: ", delivery->job_id);
+    write_id(attempt->event_id, "Ingot-Event-Id: ", delivery->event_id);
+    snprintf(attempt->timestamp, sizeof attempt->timestamp, "webhook-timestamp: %lld",
              (long long)(igt_now_us(&attempt->client->toolkit) / 1000000));
-    snprintf(event_id, sizeof event_id, "Ingot-Event-Id: %s", delivery->event_id);
-    snprintf(number, sizeof number, "Ingot-Attempt: %u", delivery->attempt);
-    for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
-        if (!add_header(attempt, own[i]))
-            return 0;
-    }
-    for (size_t i = 0; i < attempt->config->header_count; i++) {
-        if (!add_header(attempt, attempt->config->headers[i]))
-            return 0;
-    }
-    return 1;
+    snprintf(attempt->number, sizeof attempt->number, "Ingot-Attempt: %u", delivery->attempt);
+    return make_list(attempt, own, sizeof own / sizeof *own);
 }
 
 /* Rounded up, for 0 would be "for ever". */
@@ -593,8 +611,9 @@ static int prepare(struct attempt *attempt, const struct igt_delivery *delivery)
     const void *body = delivery->body.data ? delivery->body.data : "";
     curl_off_t len = (curl_off_t)delivery->body.len;
     CURL *easy = attempt->easy;
-    return add_headers(attempt, delivery) && !curl_easy_setopt(easy, CURLOPT_URL, config->url) &&
-           !curl_easy_setopt(easy, CURLOPT_HTTPHEADER, attempt->headers) &&
+    struct curl_slist *headers = make_headers(attempt, delivery);
+    return headers && !curl_easy_setopt(easy, CURLOPT_URL, config->url) &&
+           !curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers) &&
            !curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, len) &&
            !curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body) &&
            !curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, milliseconds(config->timeout_us)) &&
@@ -680,6 +699,7 @@ void igt_http_client_destroy(struct igt_http_client *client)
     for (struct attempt *attempt = client->all, *sibling; attempt; attempt = sibling) {
         sibling = attempt->sibling;
         curl_easy_cleanup(attempt->easy);
+        free(attempt->headers);
         free(attempt);
     }
     curl_multi_cleanup(client->multi);
