@@ -32,6 +32,8 @@ struct attempt {
     struct igt_http_client *client;
     enum { IDLE, RUNNING, FINISHED } phase;
     CURL *easy;
+    char *url;                  /* that easy is set to, or NULL */
+    CURLU *parts;               /* of it */
     struct curl_slist *headers; /* an array, so large as was ever needed */
     size_t header_room;
     char key[HEADER_TEXT_BYTES], id[HEADER_TEXT_BYTES], timestamp[HEADER_TEXT_BYTES];
@@ -604,6 +606,29 @@ static long milliseconds(int64_t us)
     return (long)((us + 999) / 1000);
 }
 
+/*
+ * The text alone would be taken to pieces and put together again for every
+ * request. One that is wrong is curl's to refuse, as it sets out.
+ */
+static int set_url(struct attempt *attempt)
+{
+    const char *url = attempt->config->url;
+    if (attempt->url && strcmp(attempt->url, url) == 0)
+        return 1;
+    CURLU *parts = curl_url();
+    int is_right = parts && !curl_url_set(parts, CURLUPART_URL, url, CURLU_DISALLOW_USER);
+    if (!parts || curl_easy_setopt(attempt->easy, CURLOPT_URL, url) ||
+        curl_easy_setopt(attempt->easy, CURLOPT_CURLU, is_right ? parts : NULL)) {
+        curl_url_cleanup(parts);
+        return 0;
+    }
+    curl_url_cleanup(attempt->parts);
+    free(attempt->url);
+    attempt->parts = parts;
+    attempt->url = strdup(url); /* without it, the next attempt sets the URL again */
+    return 1;
+}
+
 /* Nothing in here can fail but for want of memory; a URL is looked at only when curl sets out. */
 static int prepare(struct attempt *attempt, const struct igt_delivery *delivery)
 {
@@ -612,8 +637,7 @@ static int prepare(struct attempt *attempt, const struct igt_delivery *delivery)
     curl_off_t len = (curl_off_t)delivery->body.len;
     CURL *easy = attempt->easy;
     struct curl_slist *headers = make_headers(attempt, delivery);
-    return headers && !curl_easy_setopt(easy, CURLOPT_URL, config->url) &&
-           !curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers) &&
+    return headers && set_url(attempt) && !curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers) &&
            !curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, len) &&
            !curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body) &&
            !curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, milliseconds(config->timeout_us)) &&
@@ -699,6 +723,8 @@ void igt_http_client_destroy(struct igt_http_client *client)
     for (struct attempt *attempt = client->all, *sibling; attempt; attempt = sibling) {
         sibling = attempt->sibling;
         curl_easy_cleanup(attempt->easy);
+        curl_url_cleanup(attempt->parts);
+        free(attempt->url);
         free(attempt->headers);
         free(attempt);
     }

@@ -380,6 +380,30 @@ static void configured_headers_are_sent(void **state)
     assert_non_null(strstr(bench->peer.request, "\r\nX-Two: 2\r\n"));
 }
 
+static void expect_request_for(struct bench *bench, const char *path)
+{
+    char line[64];
+    snprintf(bench->url, sizeof bench->url, "http://127.0.0.1:%u%s", bench->peer.port, path);
+    snprintf(line, sizeof line, "POST %s HTTP/1.1\r\n", path);
+    bench->config.url = bench->url;
+    assert_int_equal(deliver(bench)->kind, IGT_OUTCOME_SUCCEEDED);
+    assert_ptr_equal(strstr(bench->peer.request, line), bench->peer.request);
+}
+
+/* What is kept of one URL for the next attempt is not used for another. */
+static void each_attempt_goes_to_its_own_url(void **state)
+{
+    struct bench *bench = *state;
+    start_peer(bench, (struct behaviour){.answer = OK_ANSWER});
+    expect_request_for(bench, "/a");
+    expect_request_for(bench, "/a");
+    expect_request_for(bench, "/b?c");
+    bench->config.url = "relative";
+    assert_int_equal(deliver(bench)->kind, IGT_OUTCOME_FAILED);
+    expect_request_for(bench, "/b?c");
+    assert_int_equal(bench->peer.connections, 1);
+}
+
 static void any_other_status_is_failure_with_the_beginning_of_the_answer(void **state)
 {
     struct bench *bench = *state;
@@ -1427,6 +1451,7 @@ int main(int argc, char **argv)
         BENCH_TEST(a_status_of_2xx_is_success),
         BENCH_TEST(the_request_is_a_post_of_json_with_its_ids),
         BENCH_TEST(configured_headers_are_sent),
+        BENCH_TEST(each_attempt_goes_to_its_own_url),
         BENCH_TEST(any_other_status_is_failure_with_the_beginning_of_the_answer),
         BENCH_TEST(retry_after_is_an_instant_by_the_toolkits_clock),
         BENCH_TEST(a_redirect_is_failure_and_not_followed),
