@@ -502,6 +502,8 @@ static int set_up(struct attempt *attempt)
            !curl_easy_setopt(easy, CURLOPT_DISALLOW_USERNAME_IN_URL, 1L) &&
            !curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L) &&
            !curl_easy_setopt(easy, CURLOPT_PROXY, "") &&
+           /* Or the environment would be searched for hosts without one, for every request. */
+           !curl_easy_setopt(easy, CURLOPT_NOPROXY, "*") &&
            !curl_easy_setopt(easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED) &&
            !curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L) &&
            /* Or the end of an attempt would wait for the resolver's thread, and the loop with it. */
