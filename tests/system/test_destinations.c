@@ -643,6 +643,26 @@ static void connections_are_used_again(void **state)
     assert_int_equal(bench->peer.connections, 1);
 }
 
+/* curl's doing, with the same URL and the same headers. */
+static void a_request_on_a_dead_connection_is_sent_once_more(void **state)
+{
+    struct bench *bench = *state;
+    struct report *report = next_report(bench, 0);
+    start_peer(bench, (struct behaviour){.answer = OK_ANSWER});
+    deliver(bench);
+    bench->peer.behaviour = (struct behaviour){.then = CLOSES};
+    igt_http_deliver(bench->http, &bench->config, &bench->delivery, on_delivered, report);
+    run_until(bench, &bench->peer.requests, 2);
+    bench->peer.behaviour = (struct behaviour){.answer = OK_ANSWER};
+    run_until(bench, &bench->reported, 2);
+    assert_int_equal(report->outcome.kind, IGT_OUTCOME_SUCCEEDED);
+    assert_int_equal(bench->peer.connections, 2);
+    assert_int_equal(bench->peer.requests, 3);
+    assert_ptr_equal(strstr(bench->peer.request, "POST /secret-path?token=secret HTTP/1.1\r\n"),
+                     bench->peer.request);
+    assert_non_null(strstr(bench->peer.request, "\r\nIdempotency-Key: " JOB_ID "\r\n"));
+}
+
 static void what_cannot_be_started_is_reported_later(void **state)
 {
     struct bench *bench = *state;
@@ -1491,6 +1511,7 @@ int main(int argc, char **argv)
         BENCH_TEST(a_refused_connection_is_named),
         BENCH_TEST(a_name_without_an_address_is_named),
         BENCH_TEST(connections_are_used_again),
+        BENCH_TEST(a_request_on_a_dead_connection_is_sent_once_more),
         BENCH_TEST(what_cannot_be_started_is_reported_later),
         BENCH_TEST(a_kept_connection_is_watched_without_a_break),
         BENCH_TEST(a_connection_that_is_closed_leaves_its_number_to_others),
