@@ -796,19 +796,26 @@ struct ingot_cold_read {
 };
 
 /**
+ * Whom ingot_store_live() shows pages of events, with those of their jobs that are live
+ * and in the lanes, and with latest. detail is INGOT_DETAIL_ROUTING or INGOT_DETAIL_ALL.
+ * Whoever sets *page to NULL has taken the page over. Non-zero: that is enough.
+ */
+typedef int ingot_live_fn(void *context, struct ingot_page **page, enum ingot_detail detail);
+
+/**
  * Shows the live jobs of the lanes, each once, in no order, as whoever begins
  * to work a lane must learn them: by the newest usable checkpoint and by what
  * was followed since, each looked up by its key; where there is no checkpoint
  * by reading the whole store. Whoever follows with a cursor that was given
  * before the call, and keeps what is sighted of these lanes from then on,
- * misses nothing. Jobs have routing detail and latest. A non-zero return of
- * live ends the call: INGOT_CLOSED. ret_cold is filled if all were shown.
+ * misses nothing. The first ones that a list names come with all detail, until they
+ * have taken about ahead_bytes of memory; 0: none do. A non-zero return of live ends
+ * the call: INGOT_CLOSED. ret_cold is filled if all were shown.
  */
 enum ingot_status ingot_store_live(struct ingot_store *store, const struct ingot_toolkit *toolkit,
-                                   const struct ingot_lanes *lanes,
-                                   int (*live)(void *context, const struct ingot_job *job),
-                                   void *context, struct ingot_cold_read *ret_cold,
-                                   struct ingot_error *err);
+                                   const struct ingot_lanes *lanes, size_t ahead_bytes,
+                                   ingot_live_fn *live, void *context,
+                                   struct ingot_cold_read *ret_cold, struct ingot_error *err);
 
 /** Tells other processes that something was committed; a hint that may get lost, and never waits. */
 void ingot_store_wake(struct ingot_store *store);

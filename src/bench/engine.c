@@ -155,9 +155,11 @@ int igt_bench_make_event(struct igt_arena *arena, struct ingot_ksuid_generator *
         .job_count = shape->fan_out,
     };
     ingot_ksuid_generate(ids, NULL, &event->id);
-    for (size_t i = 0; i < shape->fan_out && made; i++)
+    for (size_t i = 0; i < shape->fan_out && made; i++) {
         made = make_job(arena, ids, (unsigned)((number * shape->fan_out + i) % shape->destinations),
                         &event->id, &jobs[i]);
+        jobs[i].number = (uint32_t)i;
+    }
     return made;
 }
 

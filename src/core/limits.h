@@ -37,6 +37,7 @@
 #define IGT_CONNECTION_MEMORY_BYTES (32u << 10) /* headers of one request */
 #define IGT_QUEUED_BYTES_MAX (256u << 20)       /* bodies that wait for the journal */
 #define IGT_RECENT_BYTES_MAX (64u << 20)        /* bodies kept until their first attempt */
+#define IGT_AHEAD_BYTES_MAX (32u << 20)         /* of them, read ahead by a start */
 #define IGT_RECEIVED_BYTES_MAX (512u << 20)     /* bodies in memory, queued ones included */
 
 /* the journal: what one commit takes at most */

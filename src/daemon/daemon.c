@@ -159,7 +159,7 @@ static enum ingot_status start_threads(struct igt_daemon *daemon, struct ingot_e
         status = igt_journal_start(daemon->store, daemon->toolkit, &fetcher, &claimer,
                                    &daemon->journal, err);
     if (!status)
-        status = igt_keeper_start(reader, writer,
+        status = igt_keeper_start(reader, writer, daemon->fetcher,
                                   daemon->role == IGT_ROLE_GATEWAY ? IGT_SWEEPS_OFF : IGT_SWEEPS_ON,
                                   daemon->toolkit, &desk, &daemon->keeper, err);
     if (!status && daemon->role != IGT_ROLE_SCHEDULER)

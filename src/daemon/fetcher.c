@@ -25,6 +25,7 @@ struct igt_fetcher {
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t work;
     struct igt_results *inbox, **last;
+    struct igt_request *ahead, **last_ahead; /* read ahead, and not yet in recent */
     int stopping;
 };
 
@@ -218,13 +219,27 @@ static void fetch(struct igt_fetcher *fetcher, struct igt_results *results)
     fetcher->next.results(fetcher->next.context, results);
 }
 
+/* Puts what was read ahead into recent, if there is one. */
+static void take_ahead(struct igt_recent *recent, struct igt_request *ahead)
+{
+    for (struct igt_request *request = ahead, *next; request; request = next) {
+        next = request->next;
+        if (recent)
+            igt_recent_add(recent, request);
+        igt_request_release(request);
+    }
+}
+
 static void *run(void *context)
 {
     struct igt_fetcher *fetcher = context;
     for (;;) {
         pthread_mutex_lock(&fetcher->lock);
-        while (!fetcher->inbox && !fetcher->stopping)
+        while (!fetcher->inbox && !fetcher->ahead && !fetcher->stopping)
             pthread_cond_wait(&fetcher->work, &fetcher->lock);
+        struct igt_request *ahead = fetcher->ahead;
+        fetcher->ahead = NULL;
+        fetcher->last_ahead = &fetcher->ahead;
         struct igt_results *results = fetcher->inbox;
         if (results)
             fetcher->inbox = results->next;
@@ -232,11 +247,13 @@ static void *run(void *context)
             fetcher->last = &fetcher->inbox;
         int stopping = fetcher->stopping;
         pthread_mutex_unlock(&fetcher->lock);
+        take_ahead(fetcher->recent, ahead);
         if (stopping) {
             igt_results_destroy(results);
             return NULL;
         }
-        fetch(fetcher, results);
+        if (results)
+            fetch(fetcher, results);
     }
 }
 
@@ -252,6 +269,7 @@ enum ingot_status igt_fetcher_start(struct ingot_store *store, enum igt_keeping 
     fetcher->toolkit = toolkit;
     fetcher->next = *next;
     fetcher->last = &fetcher->inbox;
+    fetcher->last_ahead = &fetcher->ahead;
     if (keeping == IGT_KEEPING_RECENT)
         fetcher->recent = igt_recent_create(IGT_RECENT_BYTES_MAX); /* without it they are read */
     pthread_mutex_init(&fetcher->lock, NULL);
@@ -292,6 +310,17 @@ void igt_fetcher_take_failure(void *context, const struct ingot_error *error)
 {
     struct igt_fetcher *fetcher = context;
     fetcher->next.failed(fetcher->next.context, error);
+}
+
+void igt_fetcher_keep(struct igt_fetcher *fetcher, struct igt_request *request)
+{
+    igt_request_retain(request);
+    pthread_mutex_lock(&fetcher->lock);
+    request->next = NULL;
+    *fetcher->last_ahead = request;
+    fetcher->last_ahead = &request->next;
+    pthread_cond_signal(&fetcher->work);
+    pthread_mutex_unlock(&fetcher->lock);
 }
 
 void igt_fetcher_stop(struct igt_fetcher *fetcher)

@@ -1,7 +1,7 @@
 /*
  * The fetcher: the thread between the journal and the delivery loop, which has at
  * hand what stored claims need to be delivered. Events that were stored a moment
- * ago are still in memory; others it reads by a handle of its own, while the
+ * ago, or read ahead, are still in memory; others it reads by a handle of its own, while the
  * journal goes on writing.
  */
 #ifndef INGOT_DAEMON_FETCHER_H
@@ -30,6 +30,12 @@ enum ingot_status igt_fetcher_start(struct ingot_store *store, enum igt_keeping 
 void igt_fetcher_take_stored(void *fetcher, uint64_t position);
 void igt_fetcher_take_results(void *fetcher, struct igt_results *results);
 void igt_fetcher_take_failure(void *fetcher, const struct ingot_error *error);
+
+/*
+ * Keeps for attempts to come what was read ahead: the stored events of a request, with
+ * those of their jobs that are live. Holds the request. Any thread.
+ */
+void igt_fetcher_keep(struct igt_fetcher *fetcher, struct igt_request *request);
 
 /* Ends the thread and frees it, when the journal was stopped; what it has is dropped. NULL is allowed. */
 void igt_fetcher_stop(struct igt_fetcher *fetcher);

@@ -61,6 +61,26 @@ struct igt_request *igt_request_create(void)
     return request;
 }
 
+struct igt_request *igt_request_of_page(struct ingot_page **page)
+{
+    struct igt_request *request = igt_request_create();
+    if (!request)
+        return NULL;
+    request->events = (*page)->events;
+    request->event_count = (*page)->event_count;
+    request->verdicts =
+        igt_arena_array(request->arena, request->event_count, sizeof *request->verdicts);
+    if (!request->verdicts) {
+        igt_request_release(request);
+        return NULL;
+    }
+    for (size_t i = 0; i < request->event_count; i++)
+        request->verdicts[i] = INGOT_STORED;
+    igt_arena_adopt(request->arena, (*page)->arena);
+    *page = NULL;
+    return request;
+}
+
 void igt_request_retain(struct igt_request *request)
 {
     atomic_fetch_add(&request->holders, 1);

@@ -20,9 +20,9 @@ struct igt_first_claim {
 
 /* The events of one request. Held by whoever is about to use it: retain and release. */
 struct igt_request {
-    struct igt_arena *arena; /* holds the events and the request itself */
-    struct igt_buffer body;  /* the text that payloads point into */
-    struct ingot_event *events;
+    struct igt_arena *arena;    /* holds the events and the request itself */
+    struct igt_buffer body;     /* the text that payloads point into */
+    struct ingot_event *events; /* their jobs have their numbers */
     size_t event_count;
     /* Only jobs of events whose ids this process has made may be claimed with them (PROTOCOL 2.3). */
     enum { IGT_IDS_GIVEN, IGT_IDS_MADE } ids;
@@ -40,6 +40,9 @@ struct igt_request {
 
 /* A request in an arena of its own, held once; NULL when memory ran out. */
 struct igt_request *igt_request_create(void);
+
+/* The events of a page, which were stored by whomever, as a request; takes the page over. NULL when memory ran out. */
+struct igt_request *igt_request_of_page(struct ingot_page **page);
 void igt_request_retain(struct igt_request *request);
 void igt_request_release(struct igt_request *request);
 size_t igt_request_bytes(const struct igt_request *request); /* of memory, about */

@@ -27,6 +27,7 @@
 
 struct igt_keeper {
     struct ingot_store *reader, *writer;
+    struct igt_fetcher *fetcher;
     enum igt_sweeps sweeps;
     const struct ingot_toolkit *outer;
     struct ingot_toolkit toolkit; /* the same, but stopped with the keeper */
@@ -123,9 +124,22 @@ static void note_failure(struct igt_keeper *keeper, const char *what, const stru
 
 /* ---- cold reads --------------------------------------------------------- */
 
-static int found_live(void *context, const struct ingot_job *job)
+/* The payloads are there before anybody learns of the jobs: whoever claims them finds them. */
+static int found_live(void *context, struct ingot_page **page, enum ingot_detail detail)
 {
-    return !tell_of(context, IGT_NEWS_LIVE, job) || is_stopping(context, 0, 0);
+    struct igt_keeper *keeper = context;
+    const struct ingot_event *events = (*page)->events;
+    const size_t event_count = (*page)->event_count;
+    int told = 1;
+    struct igt_request *ahead = detail == INGOT_DETAIL_ALL ? igt_request_of_page(page) : NULL;
+    if (ahead)
+        igt_fetcher_keep(keeper->fetcher, ahead);
+    for (size_t i = 0; i < event_count && told; i++)
+        for (size_t j = 0; j < events[i].job_count && told; j++)
+            told = tell_of(keeper, IGT_NEWS_LIVE, &events[i].jobs[j]);
+    if (ahead)
+        igt_request_release(ahead);
+    return !told || is_stopping(keeper, 0, 0);
 }
 
 static void read_lanes(struct igt_keeper *keeper, const struct ingot_lanes *lanes, uint64_t number)
@@ -133,7 +147,8 @@ static void read_lanes(struct igt_keeper *keeper, const struct ingot_lanes *lane
     struct ingot_error err = {0};
     struct ingot_cold_read cold;
     enum ingot_status status =
-        ingot_store_live(keeper->reader, &keeper->toolkit, lanes, found_live, keeper, &cold, &err);
+        ingot_store_live(keeper->reader, &keeper->toolkit, lanes, IGT_AHEAD_BYTES_MAX, found_live,
+                         keeper, &cold, &err);
     send_news(keeper);
     struct igt_news *ready = status ? NULL : igt_news_create(IGT_NEWS_READY);
     if (ready) {
@@ -350,7 +365,8 @@ static void *run(void *context)
 }
 
 enum ingot_status igt_keeper_start(struct ingot_store *reader, struct ingot_store *writer,
-                                   enum igt_sweeps sweeps, const struct ingot_toolkit *toolkit,
+                                   struct igt_fetcher *fetcher, enum igt_sweeps sweeps,
+                                   const struct ingot_toolkit *toolkit,
                                    const struct igt_news_desk *desk, struct igt_keeper **ret_keeper,
                                    struct ingot_error *err)
 {
@@ -360,6 +376,7 @@ enum ingot_status igt_keeper_start(struct ingot_store *reader, struct ingot_stor
         return ingot_error_set(err, INGOT_NOMEM, "keeper: memory ran out");
     keeper->reader = reader;
     keeper->writer = writer;
+    keeper->fetcher = fetcher;
     keeper->sweeps = sweeps;
     keeper->outer = toolkit;
     keeper->toolkit =

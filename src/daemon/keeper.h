@@ -5,6 +5,7 @@
 #ifndef INGOT_DAEMON_KEEPER_H
 #define INGOT_DAEMON_KEEPER_H
 
+#include "fetcher.h"
 #include "news.h"
 
 struct igt_keeper;
@@ -13,10 +14,12 @@ enum igt_sweeps { IGT_SWEEPS_ON, IGT_SWEEPS_OFF };
 
 /*
  * Starts the thread. reader is read by it alone, or is the same as writer;
- * checkpoints go to writer. Both must stay open until stop has returned.
+ * checkpoints go to writer. What a cold read reads ahead goes to fetcher. All must
+ * stay until stop has returned.
  */
 enum ingot_status igt_keeper_start(struct ingot_store *reader, struct ingot_store *writer,
-                                   enum igt_sweeps sweeps, const struct ingot_toolkit *toolkit,
+                                   struct igt_fetcher *fetcher, enum igt_sweeps sweeps,
+                                   const struct ingot_toolkit *toolkit,
                                    const struct igt_news_desk *desk, struct igt_keeper **ret_keeper,
                                    struct ingot_error *err);
 

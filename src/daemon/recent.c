@@ -17,6 +17,7 @@ struct kept {
     struct igt_map_key key;
     struct crate *crate;
     const struct ingot_event *event;
+    const struct ingot_job *job;
     uint32_t older, newer; /* IGT_MAP_NONE at the ends */
 };
 
@@ -115,16 +116,16 @@ static uint32_t take_record(struct igt_recent *recent)
 
 /* Keeps a job, if there is memory for it and it is not there. */
 static void add_job(struct igt_recent *recent, struct crate *crate, const struct ingot_event *event,
-                    uint32_t number)
+                    const struct ingot_job *row)
 {
-    const struct igt_map_key key = {event->id, number};
+    const struct igt_map_key key = {event->id, row->number};
     if (igt_map_get(&recent->map, &key) != IGT_MAP_NONE)
         return;
     uint32_t index = take_record(recent);
     if (index == IGT_MAP_NONE)
         return;
     struct kept *job = &recent->jobs[index];
-    *job = (struct kept){key, crate, event, recent->newest, IGT_MAP_NONE};
+    *job = (struct kept){key, crate, event, row, recent->newest, IGT_MAP_NONE};
     if (!igt_map_put(&recent->map, index)) {
         job->newer = recent->free_list;
         recent->free_list = index;
@@ -147,7 +148,7 @@ void igt_recent_add(struct igt_recent *recent, struct igt_request *request)
     for (size_t i = 0; i < request->event_count; i++)
         for (size_t j = 0; request->verdicts[i] == INGOT_STORED && j < request->events[i].job_count;
              j++)
-            add_job(recent, crate, &request->events[i], (uint32_t)j);
+            add_job(recent, crate, &request->events[i], &request->events[i].jobs[j]);
     if (crate->jobs == 0) {
         free(crate);
         return;
@@ -166,8 +167,8 @@ const struct ingot_event *igt_recent_take(struct igt_recent *recent, const struc
     if (index == IGT_MAP_NONE)
         return NULL;
     const struct ingot_event *event = recent->jobs[index].event;
+    *ret_job = recent->jobs[index].job;
     struct crate *crate = remove_job(recent, index);
-    *ret_job = &event->jobs[key->job];
     *ret_request = crate->request;
     if (crate->jobs)
         igt_request_retain(crate->request);

@@ -1,6 +1,6 @@
 /*
- * Jobs that were stored a moment ago, with the requests that hold their events,
- * so that a first attempt need not read them again. What is not fetched makes
+ * Jobs that were stored or read a moment ago, with the requests that hold their
+ * events, so that an attempt need not read them again. What is not fetched makes
  * room for what is newer. For one thread.
  */
 #ifndef INGOT_DAEMON_RECENT_H
@@ -15,7 +15,7 @@ struct igt_recent;
 struct igt_recent *igt_recent_create(size_t bytes_max);
 void igt_recent_destroy(struct igt_recent *recent); /* NULL is allowed */
 
-/* Keeps the jobs of those events of a request that were stored, and holds the request. */
+/* Keeps the jobs of those events of a request that are stored, and holds the request. */
 void igt_recent_add(struct igt_recent *recent, struct igt_request *request);
 
 /*

@@ -21,6 +21,9 @@
 /* Events looked up in one transaction. */
 #define CHUNK_EVENTS 1000u
 
+/* The first that are read with all detail, when nothing is known of their size. */
+#define AHEAD_EVENTS_FIRST 100u
+
 /* Candidates that further pages of find may add before the lists are read again. */
 #define FOLLOWED_MAX 10000u
 
@@ -299,39 +302,77 @@ static enum ingot_status gather(struct ingot_store *store, const struct ingot_to
 /* Who is shown live jobs. */
 struct audience {
     struct ingot_toolkit toolkit;
-    int (*live)(void *context, const struct ingot_job *job);
+    ingot_live_fn *live;
     void *context;
 };
 
-/* Shows the live jobs of a page that are in the lanes. */
+/* Leaves of a page the live jobs of the lanes, and their events. */
+static void keep_live(const struct ingot_lanes *lanes, struct ingot_page *page)
+{
+    size_t events = 0;
+    page->job_count = 0;
+    for (size_t i = 0; i < page->event_count; i++) {
+        struct ingot_event *event = &page->events[i];
+        size_t jobs = 0;
+        for (size_t j = 0; j < event->job_count; j++)
+            if (!igt_state_is_terminal(event->jobs[j].latest.state_after) &&
+                igt_lanes_has(lanes, ingot_lane_of(event->jobs[j].destination)))
+                event->jobs[jobs++] = event->jobs[j];
+        event->job_count = jobs;
+        page->job_count += jobs;
+        if (jobs)
+            page->events[events++] = *event;
+    }
+    page->event_count = events;
+}
+
+/* Shows the live jobs of a page that are in the lanes, and destroys it unless it was taken over. */
 static enum ingot_status show(const struct audience *audience, const struct ingot_lanes *lanes,
-                              const struct ingot_page *page, uint64_t done, uint64_t total,
-                              struct ingot_error *err)
+                              struct ingot_page *page, enum ingot_detail detail, uint64_t done,
+                              uint64_t total, struct ingot_error *err)
 {
     int stop = igt_progress(&audience->toolkit, done, total);
-    for (size_t i = 0; i < page->event_count && !stop; i++)
-        for (size_t j = 0; j < page->events[i].job_count && !stop; j++) {
-            const struct ingot_job *job = &page->events[i].jobs[j];
-            if (!igt_state_is_terminal(job->latest.state_after) &&
-                igt_lanes_has(lanes, ingot_lane_of(job->destination)))
-                stop = audience->live(audience->context, job);
-        }
+    keep_live(lanes, page);
+    if (!stop && page->event_count)
+        stop = audience->live(audience->context, &page, detail);
+    ingot_page_destroy(page);
     return stop ? ingot_error_set(err, INGOT_CLOSED, "store: stopped on request") : INGOT_OK;
+}
+
+/* How much is read with all detail, and how many events of it at a time. */
+struct ahead {
+    size_t bytes, events;
+};
+
+/* The next ones are so many that what they take is likely to be left. */
+static void count_ahead(struct ahead *ahead, const struct ingot_page *page)
+{
+    const size_t bytes = igt_arena_bytes(page->arena);
+    const size_t each = page->event_count ? bytes / page->event_count + 1 : bytes + 1;
+    ahead->bytes -= bytes < ahead->bytes ? bytes : ahead->bytes;
+    ahead->events = ahead->bytes / each < CHUNK_EVENTS ? ahead->bytes / each : CHUNK_EVENTS;
 }
 
 static enum ingot_status show_candidates(struct ingot_store *store,
                                          const struct igt_candidates *candidates,
-                                         const struct audience *audience, struct ingot_error *err)
+                                         const struct audience *audience, size_t ahead_bytes,
+                                         struct ingot_error *err)
 {
+    struct ahead ahead = {ahead_bytes, ahead_bytes ? AHEAD_EVENTS_FIRST : 0};
     enum ingot_status status = INGOT_OK;
-    for (size_t at = 0; at < candidates->count && !status; at += CHUNK_EVENTS) {
-        size_t left = candidates->count - at, count = left < CHUNK_EVENTS ? left : CHUNK_EVENTS;
+    for (size_t at = 0, count; at < candidates->count && !status; at += count) {
+        const enum ingot_detail detail = ahead.events ? INGOT_DETAIL_ALL : INGOT_DETAIL_ROUTING;
         struct ingot_page *page = NULL;
-        status = ingot_store_events(store, &audience->toolkit, candidates->ids + at, count,
-                                    INGOT_DETAIL_ROUTING, &page, err);
-        if (!status)
-            status = show(audience, &candidates->covered, page, at + count, candidates->count, err);
-        ingot_page_destroy(page);
+        count = ahead.events ? ahead.events : CHUNK_EVENTS;
+        count = candidates->count - at < count ? candidates->count - at : count;
+        status = ingot_store_events(store, &audience->toolkit, candidates->ids + at, count, detail,
+                                    &page, err);
+        if (status)
+            return status;
+        if (ahead.events)
+            count_ahead(&ahead, page);
+        status =
+            show(audience, &candidates->covered, page, detail, at + count, candidates->count, err);
     }
     return status;
 }
@@ -354,20 +395,18 @@ static enum ingot_status show_uncovered(struct ingot_store *store, const struct 
         if (status)
             return status;
         done += page->job_count;
-        status = show(audience, lanes, page, done, 0, err);
         where.after = page->next;
         more = page->more;
-        ingot_page_destroy(page);
+        status = show(audience, lanes, page, where.detail, done, 0, err);
     }
     *count += done;
     return status;
 }
 
 enum ingot_status ingot_store_live(struct ingot_store *store, const struct ingot_toolkit *toolkit,
-                                   const struct ingot_lanes *lanes,
-                                   int (*live)(void *context, const struct ingot_job *job),
-                                   void *context, struct ingot_cold_read *ret_cold,
-                                   struct ingot_error *err)
+                                   const struct ingot_lanes *lanes, size_t ahead_bytes,
+                                   ingot_live_fn *live, void *context,
+                                   struct ingot_cold_read *ret_cold, struct ingot_error *err)
 {
     const struct audience audience = {igt_toolkit_for(store, toolkit), live, context};
     struct igt_candidates *candidates = NULL;
@@ -376,7 +415,7 @@ enum ingot_status ingot_store_live(struct ingot_store *store, const struct ingot
     if (status)
         return status;
     struct ingot_lanes uncovered = igt_lanes_without(lanes, &candidates->covered);
-    status = show_candidates(store, candidates, &audience, err);
+    status = show_candidates(store, candidates, &audience, ahead_bytes, err);
     if (!status && igt_lanes_count(&uncovered))
         status = show_uncovered(store, &uncovered, &audience, &candidates->cold.unlisted, err);
     if (!status)

@@ -4,6 +4,7 @@
  */
 #include "fixture.h"
 
+#include "core/arena.h"
 #include "core/lanes.h"
 #include "core/limits.h"
 #include "core/state.h"
@@ -178,6 +179,37 @@ struct seen_jobs {
     size_t count;
 };
 
+static struct ingot_cold_read cold; /* the last one */
+
+/* Somebody who is shown live jobs one by one. */
+struct viewer {
+    int (*show)(void *context, const struct ingot_job *job);
+    void *context;
+};
+
+static int show_each(void *context, struct ingot_page **page, enum ingot_detail detail)
+{
+    const struct viewer *viewer = context;
+    size_t shown = 0;
+    assert_int_equal(detail, INGOT_DETAIL_ROUTING);
+    for (size_t i = 0; i < (*page)->event_count; i++)
+        for (size_t j = 0; j < (*page)->events[i].job_count; j++, shown++)
+            if (viewer->show(viewer->context, &(*page)->events[i].jobs[j]))
+                return 1;
+    assert_true(shown > 0);
+    assert_int_equal(shown, (*page)->job_count);
+    return 0;
+}
+
+static enum ingot_status show_live(struct fixture *fixture, const struct ingot_toolkit *toolkit,
+                                   const struct ingot_lanes *lanes,
+                                   int (*show)(void *context, const struct ingot_job *job),
+                                   void *context, struct ingot_error *err)
+{
+    struct viewer viewer = {show, context};
+    return ingot_store_live(fixture->store, toolkit, lanes, 0, show_each, &viewer, &cold, err);
+}
+
 static int see(void *context, const struct ingot_job *job)
 {
     struct seen_jobs *seen = context;
@@ -196,8 +228,6 @@ static int compare_seen(const void *left, const void *right)
     return order ? order : (a->job > b->job) - (a->job < b->job);
 }
 
-static struct ingot_cold_read cold; /* the last one */
-
 /* Expects the live jobs of some lanes, each once; returns how many there are. */
 static size_t check_live(struct fixture *fixture, const struct ingot_lanes *lanes)
 {
@@ -210,7 +240,7 @@ static size_t check_live(struct fixture *fixture, const struct ingot_lanes *lane
             if (igt_lanes_has(lanes, ingot_lane_of(page->events[i].jobs[j].destination)))
                 see(&expected, &page->events[i].jobs[j]);
     ingot_page_destroy(page);
-    if (ingot_store_live(fixture->store, &fixture->toolkit, lanes, see, &seen, &cold, &err))
+    if (show_live(fixture, &fixture->toolkit, lanes, see, &seen, &err))
         fail_msg("%s", err.message);
     qsort(seen.jobs, seen.count, sizeof *seen.jobs, compare_seen);
     assert_int_equal(seen.count, expected.count);
@@ -384,8 +414,7 @@ static void a_store_of_several_pages_is_read_to_its_end(void **state)
     struct ingot_commit commit = {.events = &row, .event_count = 1};
     assert_int_equal(ingot_store_commit(fixture->store, &fixture->toolkit, &commit, NULL),
                      INGOT_OK);
-    assert_int_equal(ingot_store_live(fixture->store, NULL, &crm, count_job, &count, &cold, NULL),
-                     INGOT_OK);
+    assert_int_equal(show_live(fixture, NULL, &crm, count_job, &count, NULL), INGOT_OK);
     assert_int_equal(count, JOBS - 1);
     assert_int_equal(work.finds, 2);
     free(jobs);
@@ -539,8 +568,7 @@ checkpoints_that_the_adapter_cannot_read_stop_nobody_but_a_lost_connection_does(
     ingot_page_destroy(page);
     page = NULL;
     watched.checkpoints = fail_checkpoints;
-    assert_int_equal(ingot_store_live(fixture->store, NULL, &all, see, &seen, &cold, &err),
-                     INGOT_RETRY);
+    assert_int_equal(show_live(fixture, NULL, &all, see, &seen, &err), INGOT_RETRY);
     assert_string_equal(err.message, "store/test: no answer");
     assert_int_equal(seen.count, 0);
     assert_int_equal(ingot_store_find(fixture->store, NULL, &where, &page, &err), INGOT_RETRY);
@@ -745,15 +773,13 @@ static void who_is_shown_live_jobs_may_stop(void **state)
         struct ingot_toolkit toolkit = fixture->toolkit;
         struct ingot_error err = {0};
         int shown = 0;
-        assert_int_equal(
-            ingot_store_live(fixture->store, &toolkit, &all, stop_at_once, &shown, &cold, &err),
-            INGOT_CLOSED);
+        assert_int_equal(show_live(fixture, &toolkit, &all, stop_at_once, &shown, &err),
+                         INGOT_CLOSED);
         assert_int_equal(err.status, INGOT_CLOSED);
         assert_int_equal(shown, 1);
         toolkit.progress = stop_progress;
-        assert_int_equal(
-            ingot_store_live(fixture->store, &toolkit, &all, stop_at_once, &shown, &cold, &err),
-            INGOT_CLOSED);
+        assert_int_equal(show_live(fixture, &toolkit, &all, stop_at_once, &shown, &err),
+                         INGOT_CLOSED);
         assert_int_equal(shown, 1);
         take_all_checkpoints(fixture, WELL);
     }
@@ -773,12 +799,87 @@ static void who_is_shown_live_jobs_may_use_the_store(void **state)
     fixture_put_one(fixture, "crm");
     for (int round = 0; round < 2; round++) {
         alarm(60); /* or it would wait for ever */
-        assert_int_equal(
-            ingot_store_live(fixture->store, NULL, &all, read_again, fixture, &cold, NULL),
-            INGOT_OK);
+        assert_int_equal(show_live(fixture, NULL, &all, read_again, fixture, NULL), INGOT_OK);
         alarm(0);
         take_all_checkpoints(fixture, WELL);
     }
+}
+
+/* ---- what is read ahead -------------------------------------------------- */
+
+/* Takes over the pages with payloads. */
+struct taker {
+    struct ingot_page *pages[8];
+    size_t count, whole, plain; /* jobs */
+};
+
+static int take_whole(void *context, struct ingot_page **page, enum ingot_detail detail)
+{
+    struct taker *taker = context;
+    if (detail != INGOT_DETAIL_ALL) {
+        assert_int_equal(detail, INGOT_DETAIL_ROUTING);
+        assert_null((*page)->events[0].data.data);
+        taker->plain += (*page)->job_count;
+        return 0;
+    }
+    assert_in_range(taker->count, 0, COUNT(taker->pages) - 1);
+    taker->whole += (*page)->job_count;
+    taker->pages[taker->count++] = *page;
+    *page = NULL;
+    return 0;
+}
+
+/* Events whose job for "mail" is finished, and that for "crm" is not. */
+static void put_half_finished(struct fixture *fixture, struct ingot_bytes data, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct ingot_job jobs[] = {fixture_job(fixture, "mail", "*"),
+                                   fixture_job(fixture, "crm", "*")};
+        struct ingot_event event = fixture_event(fixture, jobs, 2);
+        event.data = data;
+        fixture_put(fixture, &event);
+        struct ingot_transition claim = fixture_row(&event.id, 0, 1, ACKNOWLEDGED, EXECUTING, 1);
+        struct ingot_transition end = fixture_row(&event.id, 0, 2, EXECUTING, SUCCEEDED, 1);
+        fixture_add(fixture, &claim);
+        fixture_add(fixture, &end);
+    }
+}
+
+static void the_first_that_a_list_names_come_with_payloads_and_may_be_taken(void **state)
+{
+    struct fixture *fixture = *state;
+    enum { EVENTS = 400, AHEAD_BYTES = 512 << 10 };
+    const struct ingot_lanes all = igt_lanes_all();
+    struct taker taker = {0};
+    char data[1000];
+    memset(data, '7', sizeof data);
+    data[0] = data[sizeof data - 1] = '"';
+    put_half_finished(fixture, (struct ingot_bytes){data, sizeof data}, EVENTS);
+    assert_int_equal(
+        ingot_store_live(fixture->store, NULL, &all, AHEAD_BYTES, take_whole, &taker, &cold, NULL),
+        INGOT_OK);
+    assert_int_equal(taker.whole, 0); /* nothing lists them yet */
+    assert_int_equal(taker.plain, EVENTS);
+    taker.plain = 0;
+    take_all_checkpoints(fixture, WELL);
+    assert_int_equal(
+        ingot_store_live(fixture->store, NULL, &all, AHEAD_BYTES, take_whole, &taker, &cold, NULL),
+        INGOT_OK);
+    assert_int_equal(taker.whole + taker.plain, EVENTS);
+    assert_in_range(taker.whole, 101, EVENTS - 1); /* more than the first page, and not all */
+    size_t bytes = 0;
+    for (size_t i = 0; i < taker.count; i++) {
+        const struct ingot_page *page = taker.pages[i];
+        bytes += igt_arena_bytes(page->arena);
+        for (size_t j = 0; j < page->event_count; j++) {
+            assert_true(
+                ingot_bytes_equal(page->events[j].data, (struct ingot_bytes){data, sizeof data}));
+            assert_int_equal(page->events[j].job_count, 1); /* the other is finished */
+            assert_int_equal(page->events[j].jobs[0].number, 1);
+        }
+        ingot_page_destroy(taker.pages[i]);
+    }
+    assert_in_range(bytes, AHEAD_BYTES / 2, AHEAD_BYTES + AHEAD_BYTES / 4);
 }
 
 /* ---- find --------------------------------------------------------------- */
@@ -1295,8 +1396,7 @@ static void a_live_job_of_a_retired_event_is_worked_and_not_found(void **state)
     assert_int_equal(check_find(fixture, &where), 1);
     assert_int_equal(work.finds, 0);
     seen.count = 0;
-    assert_int_equal(ingot_store_live(fixture->store, NULL, &all, see, &seen, &cold, NULL),
-                     INGOT_OK);
+    assert_int_equal(show_live(fixture, NULL, &all, see, &seen, NULL), INGOT_OK);
     assert_int_equal(seen.count, 2);
 }
 
@@ -1437,6 +1537,7 @@ int main(int argc, char **argv)
         TEST(protocol_4_3_checkpoints_of_no_use_do_not_count),
         TEST(who_is_shown_live_jobs_may_stop),
         TEST(who_is_shown_live_jobs_may_use_the_store),
+        TEST(the_first_that_a_list_names_come_with_payloads_and_may_be_taken),
         TEST(find_and_live_give_what_the_adapters_find_gives_on_random_stores),
         TEST(find_asks_the_adapter_when_a_lane_has_no_checkpoint),
         TEST(who_only_reads_finds_without_reading_history_too),

@@ -174,6 +174,8 @@ static struct igt_request *store_request(struct fixture *fixture, struct ingot_e
     request->events->job_count = job_count;
     request->events->jobs = igt_arena_array(request->arena, job_count, sizeof *jobs);
     memcpy(request->events->jobs, jobs, job_count * sizeof *jobs);
+    for (size_t i = 0; i < job_count; i++)
+        request->events->jobs[i].number = (uint32_t)i;
     struct ingot_commit_event row = {.row = request->events, .jobs_origin = INGOT_JOBS_MADE};
     struct ingot_commit commit = {.events = &row, .event_count = 1};
     assert_int_equal(ingot_store_commit(fixture->store, &fixture->toolkit, &commit, NULL),
@@ -264,6 +266,26 @@ static void a_claim_of_what_was_just_stored_is_delivered_without_a_read(void **s
     igt_request_release(request);
 }
 
+static void a_claim_of_what_was_read_ahead_is_delivered_without_a_read(void **state)
+{
+    struct bench *bench = open_bench(*state, IGT_KEEPING_RECENT);
+    struct igt_request *first = store_plain(*state, 1), *second = store_plain(*state, 2);
+    igt_fetcher_keep(bench->fetcher, first);
+    igt_fetcher_keep(bench->fetcher, second);
+    tell_of_claim(bench, &second->events->id, 1);
+    tell_of_claim(bench, &first->events->id, 0);
+    expect_body(wait_for(bench, 0)->rows, "b");
+    expect_body(wait_for(bench, 1)->rows, "a");
+    assert_int_equal(reads(), 0);
+    assert_int_equal(atomic_load(&first->holders), 1); /* all its jobs are under way */
+    igt_fetcher_keep(bench->fetcher, first);
+    close_bench(bench);
+    assert_int_equal(atomic_load(&first->holders), 1);
+    assert_int_equal(atomic_load(&second->holders), 1);
+    igt_request_release(first);
+    igt_request_release(second);
+}
+
 static void after_a_commit_that_was_sent_again_nothing_is_kept(void **state)
 {
     struct bench *bench = open_bench(*state, IGT_KEEPING_RECENT);
@@ -309,6 +331,28 @@ static void what_lost_or_ended_is_neither_read_nor_given_a_body(void **state)
     igt_request_release(request);
 }
 
+/* Has a fetcher keep an event as a start reads it ahead. */
+static void keep_ahead(struct bench *bench, const ingot_ksuid *event_id)
+{
+    struct ingot_page *page = NULL;
+    assert_int_equal(
+        ingot_store_events(bench->fixture->store, NULL, event_id, 1, INGOT_DETAIL_ALL, &page, NULL),
+        INGOT_OK);
+    struct igt_request *request = igt_request_of_page(&page);
+    assert_non_null(request);
+    assert_null(page);
+    igt_fetcher_keep(bench->fetcher, request);
+    igt_request_release(request);
+}
+
+static void expect_same_body(const struct igt_row_result *result,
+                             const struct igt_row_result *other)
+{
+    assert_int_equal(result->body.len, other->body.len);
+    assert_memory_equal(result->body.data, other->body.data, other->body.len);
+    assert_int_equal(ingot_ksuid_compare(&result->job_id, &other->job_id), 0);
+}
+
 static void fault_i15_bodies_from_memory_and_from_the_store_are_the_same_bytes(void **state)
 {
     static const struct {
@@ -332,6 +376,7 @@ static void fault_i15_bodies_from_memory_and_from_the_store_are_the_same_bytes(v
     struct fixture *fixture = *state;
     struct bench *keeping = open_bench(fixture, IGT_KEEPING_RECENT);
     struct bench *reading = open_bench(fixture, IGT_KEEPING_NONE);
+    struct bench *ahead = open_bench(fixture, IGT_KEEPING_RECENT);
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct ingot_job jobs[2] = {fixture_job(fixture, "a\"\xc3\xa4", cases[i].job_event),
                                     fixture_job(fixture, "b", "*")};
@@ -345,15 +390,20 @@ static void fault_i15_bodies_from_memory_and_from_the_store_are_the_same_bytes(v
         event.received_us = fixture->now_us + 123456;
         struct igt_request *request = store_request(fixture, event, jobs, 2);
         assert_int_equal(*request->verdicts, INGOT_STORED);
+        keep_ahead(ahead, &request->events->id);
         unsigned before = reads();
         tell_of_request(keeping, request, INGOT_COMMIT_FIRST);
         struct igt_results *kept = make_results(0), *read = make_results(0);
+        struct igt_results *read_ahead = make_results(0);
         for (uint32_t job = 0; job < 2; job++) {
             add_claim(kept, &request->events->id, job);
             add_claim(read, &request->events->id, job);
+            add_claim(read_ahead, &request->events->id, job);
         }
         igt_fetcher_take_results(keeping->fetcher, kept);
+        igt_fetcher_take_results(ahead->fetcher, read_ahead);
         wait_for(keeping, 1);
+        wait_for(ahead, 0);
         assert_int_equal(reads(), before);
         igt_fetcher_take_results(reading->fetcher, read);
         wait_for(reading, 0);
@@ -361,20 +411,19 @@ static void fault_i15_bodies_from_memory_and_from_the_store_are_the_same_bytes(v
         for (size_t job = 0; job < 2; job++) {
             expect_body(&kept->rows[job], job ? "b" : "a\"\xc3\xa4");
             expect_body(&read->rows[job], job ? "b" : "a\"\xc3\xa4");
-            assert_int_equal(kept->rows[job].body.len, read->rows[job].body.len);
-            assert_memory_equal(kept->rows[job].body.data, read->rows[job].body.data,
-                                read->rows[job].body.len);
-            assert_int_equal(ingot_ksuid_compare(&kept->rows[job].job_id, &read->rows[job].job_id),
-                             0);
+            expect_same_body(&kept->rows[job], &read->rows[job]);
+            expect_same_body(&read_ahead->rows[job], &read->rows[job]);
         }
         for (size_t j = 0; j < keeping->count; j++)
             igt_results_destroy(keeping->results[j]);
         igt_results_destroy(read);
-        keeping->count = reading->count = 0;
+        igt_results_destroy(read_ahead);
+        keeping->count = reading->count = ahead->count = 0;
         igt_request_release(request);
     }
     close_bench(keeping);
     close_bench(reading);
+    close_bench(ahead);
 }
 
 static void an_added_job_of_a_kept_event_is_read(void **state)
@@ -567,6 +616,7 @@ int main(int argc, char **argv)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, fixture_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(a_claim_of_what_was_just_stored_is_delivered_without_a_read),
+        TEST(a_claim_of_what_was_read_ahead_is_delivered_without_a_read),
         TEST(after_a_commit_that_was_sent_again_nothing_is_kept),
         TEST(where_others_deliver_nothing_is_kept),
         TEST(what_lost_or_ended_is_neither_read_nor_given_a_body),

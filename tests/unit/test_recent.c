@@ -28,6 +28,8 @@ static struct igt_request *make_request(size_t event_count, size_t job_count)
         event->id.bytes[0] = ++last_id;
         event->jobs = igt_arena_array(request->arena, job_count, sizeof *event->jobs);
         event->job_count = job_count;
+        for (size_t j = 0; j < job_count; j++)
+            event->jobs[j].number = (uint32_t)j;
         request->verdicts[i] = INGOT_STORED;
     }
     return request;
@@ -92,6 +94,28 @@ static void what_was_never_there_is_not_found(void **state)
     assert_false(take(*state, request, 0, 2)); /* an added job: it is not in the request */
     igt_request_release(request);
     igt_request_release(other);
+}
+
+/* Of an event that was read, those that are finished are left out. */
+static void jobs_are_found_by_their_numbers_and_not_by_their_places(void **state)
+{
+    struct igt_request *request = make_request(1, 2);
+    const ingot_ksuid *id = &request->events[0].id;
+    const struct ingot_job *job = NULL;
+    struct igt_request *held = NULL;
+    request->events[0].jobs[0].number = 1;
+    request->events[0].jobs[1].number = 7;
+    igt_recent_add(*state, request);
+    for (uint32_t number = 0; number < 9; number++) {
+        const struct igt_map_key key = {*id, number};
+        const struct ingot_event *event = igt_recent_take(*state, &key, &job, &held);
+        assert_int_equal(event != NULL, number == 1 || number == 7);
+        if (!event)
+            continue;
+        assert_int_equal(job->number, number);
+        igt_request_release(held);
+    }
+    igt_request_release(request);
 }
 
 static void an_event_stays_until_all_its_jobs_are_taken(void **state)
@@ -254,6 +278,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_job_is_taken_once),
         TEST(what_was_never_there_is_not_found),
+        TEST(jobs_are_found_by_their_numbers_and_not_by_their_places),
         TEST(an_event_stays_until_all_its_jobs_are_taken),
         TEST(a_taken_event_stays_while_its_taker_holds_the_request),
         TEST(only_events_that_were_stored_are_kept),
