@@ -842,6 +842,63 @@ static void row_53_a_batch_has_a_verdict_for_each(void **state)
         INGOT_OK);
 }
 
+/* So many that a store may well treat those alike that are alike but for their event. */
+static void row_53_a_large_commit_has_a_verdict_for_each_row(void **state)
+{
+    enum { JOBS = 400, KINDS = 5, STEP = 7 };
+    enum kind { CLAIM, CLAIM_THAT_LOSES, SUCCESS, FAILURE, CLAIM_GIVEN_TWICE };
+    struct fixture *fixture = *state;
+    struct ingot_commit_transition *rows = calloc(2 * JOBS, sizeof *rows);
+    struct ingot_commit commit = {.transitions = rows};
+    static struct ingot_transition expected[JOBS]; /* the newest of each event */
+    static ingot_ksuid ids[JOBS];
+    for (size_t i = 0; i < JOBS; i++) {
+        struct ingot_job jobs[] = {fixture_job(fixture, "a", "*"), fixture_job(fixture, "b", "*")};
+        struct ingot_event event = fixture_event(fixture, jobs, 2);
+        fixture_put(fixture, &event);
+        ids[i] = event.id;
+    }
+    for (size_t n = 0; n < JOBS; n++) {
+        const size_t i = n * STEP % JOBS; /* in no order */
+        const enum kind kind = (enum kind)(i % KINDS);
+        struct ingot_transition claim =
+            fixture_row(&ids[i], kind == CLAIM, 1, ACKNOWLEDGED, EXECUTING, 1);
+        claim.owner = fixture_owner(kind == CLAIM_GIVEN_TWICE ? 'x' : 'y');
+        struct ingot_transition row = claim, rival = claim;
+        rival.owner = fixture_owner('z');
+        if (kind == SUCCESS || kind == FAILURE)
+            row = fixture_row(&ids[i], claim.job, 2, EXECUTING,
+                              kind == SUCCESS ? SUCCEEDED : FAILED, 1);
+        row.owner = claim.owner;
+        if (kind == FAILURE)
+            row.error = ingot_bytes_of("{\"kind\":\"answer\"}");
+        if (row.seq == 2)
+            assert_int_equal(fixture_add(fixture, &claim), INGOT_STORED);
+        if (kind == CLAIM_THAT_LOSES)
+            assert_int_equal(fixture_add(fixture, &rival), INGOT_STORED);
+        expected[i] = kind == CLAIM_THAT_LOSES ? rival : row;
+        for (int times = kind == CLAIM_GIVEN_TWICE ? 2 : 1; times > 0; times--)
+            rows[commit.transition_count++] =
+                (struct ingot_commit_transition){.row = row, .hangs_on = INGOT_ALONE};
+    }
+    assert_int_equal(ingot_store_commit(fixture->store, &fixture->toolkit, &commit, NULL),
+                     INGOT_OK);
+    for (size_t n = 0, at = 0; n < JOBS; n++, at++) {
+        const size_t i = n * STEP % JOBS;
+        const enum kind kind = (enum kind)(i % KINDS);
+        assert_int_equal(ingot_ksuid_compare(&rows[at].row.event_id, &ids[i]), 0);
+        assert_int_equal(rows[at].verdict, kind == CLAIM_THAT_LOSES ? INGOT_LOST : INGOT_STORED);
+        if (kind == CLAIM_GIVEN_TWICE)
+            assert_int_equal(rows[++at].verdict, INGOT_LOST);
+        struct ingot_page *page = read_event(fixture, &ids[i]);
+        assert_true(
+            ingot_transition_same(&page->events[0].jobs[expected[i].job].latest, &expected[i]));
+        ingot_page_destroy(page);
+    }
+    free(rows);
+    fixture_verify(fixture);
+}
+
 /* A zombie's batch: two rows for a job whose first number a rival has taken. */
 static void expect_both_lost(struct fixture *fixture, const ingot_ksuid *id, uint32_t first_seq)
 {
@@ -1186,6 +1243,7 @@ int main(int argc, char **argv)
         TEST(row_53_two_rivals_in_one_commit_have_one_winner),
         TEST(row_53_an_illegal_transition_is_refused_with_the_reason),
         TEST(row_53_a_batch_has_a_verdict_for_each),
+        TEST(row_53_a_large_commit_has_a_verdict_for_each_row),
         TEST(a_zombies_batch_stores_neither_of_its_rows),
         TEST(what_follows_a_refused_row_of_its_job_is_lost),
         TEST(attempts_are_judged_by_the_whole_chain),

@@ -12,13 +12,27 @@
 /* So often a commit is begun again when others take the numbers of its jobs. */
 #define TRIES_MAX 20
 
+/* So many alike transitions are worth a statement of their own, and at most so many statements. */
+#define ALIKE_ROWS_MIN 64
+#define ALIKE_MAX 6
+
+/* Transitions that one statement stores, in the order of their keys. */
+struct parcel {
+    const struct ingot_transition *like; /* all are that but for their event; NULL: any */
+    size_t *rows;                        /* places in the commit */
+    size_t count;
+    size_t statement; /* its place */
+};
+
 /* A commit on its way: its rows in the order of their keys. */
 struct writing {
     struct postgres_store *store;
     struct ingot_commit *commit;
     size_t *events;      /* places in the commit */
     size_t *transitions; /* likewise */
-    size_t *jobs;        /* likewise, only those to be stored */
+    struct parcel parcels[ALIKE_MAX + 1];
+    size_t parcel_count;
+    size_t *jobs; /* likewise, only those to be stored */
     size_t job_count;
     struct ingot_page *page; /* what was read to decide */
 };
@@ -110,6 +124,86 @@ static size_t *make_order(struct writing *writing, size_t count,
     return order;
 }
 
+/* ---- alike rows --------------------------------------------------------- */
+
+/* Whether a transition is another but for its event, and neither has what most have not. */
+static int is_like(const struct ingot_transition *row, const struct ingot_transition *other)
+{
+    return row->job == other->job && row->seq == other->seq && row->attempt == other->attempt &&
+           row->state_before == other->state_before && row->state_after == other->state_after &&
+           row->due_us == INGOT_NO_TIME && !row->error.data &&
+           ingot_ksuid_compare(&row->owner, &other->owner) == 0;
+}
+
+/* The parcel that a transition belongs to; the last one is for all others. */
+static struct parcel *parcel_of(struct writing *writing, const struct ingot_transition *row)
+{
+    size_t i = 0;
+    while (i < writing->parcel_count - 1 && !is_like(row, writing->parcels[i].like))
+        i++;
+    return &writing->parcels[i];
+}
+
+/* Others that write the same numbers go through them in the same order. */
+static int compare_parcels(const void *a, const void *b)
+{
+    const struct ingot_transition *left = ((const struct parcel *)a)->like;
+    const struct ingot_transition *right = ((const struct parcel *)b)->like;
+    return left->seq != right->seq ? (left->seq > right->seq) - (left->seq < right->seq)
+                                   : (left->job > right->job) - (left->job < right->job);
+}
+
+/* Finds what many transitions are like: the first kinds that are met, if they are many. */
+static void find_alike(struct writing *writing)
+{
+    const struct ingot_commit *commit = writing->commit;
+    struct parcel *parcels = writing->parcels;
+    size_t kinds = 0, kept = 0;
+    writing->parcel_count = 1;
+    for (size_t i = 0; i < commit->transition_count; i++) {
+        const struct ingot_transition *row = &commit->transitions[writing->transitions[i]].row;
+        struct parcel *parcel = parcel_of(writing, row);
+        if (parcel == &parcels[kinds] && kinds < ALIKE_MAX && is_like(row, row)) {
+            *parcel = (struct parcel){.like = row};
+            kinds++;
+            writing->parcel_count++;
+        }
+        parcel->count++;
+    }
+    for (size_t i = 0; i < kinds; i++)
+        if (parcels[i].count >= ALIKE_ROWS_MIN)
+            parcels[kept++] = parcels[i];
+    qsort(parcels, kept, sizeof *parcels, compare_parcels);
+    parcels[kept] = (struct parcel){.like = NULL};
+    writing->parcel_count = kept + 1;
+}
+
+/* Puts each transition into its parcel; 0 when memory ran out. */
+static int make_parcels(struct writing *writing)
+{
+    const struct ingot_commit *commit = writing->commit;
+    struct parcel *parcels = writing->parcels;
+    find_alike(writing);
+    size_t *rows = ingot_page_alloc(writing->page, (commit->transition_count + 1) * sizeof *rows);
+    if (!rows)
+        return 0;
+    size_t others = commit->transition_count;
+    for (size_t i = 0; i + 1 < writing->parcel_count; i++) {
+        parcels[i].rows = rows;
+        rows += parcels[i].count;
+        others -= parcels[i].count;
+        parcels[i].count = 0;
+    }
+    parcels[writing->parcel_count - 1].rows = rows;
+    for (size_t i = 0; i < commit->transition_count; i++) {
+        const size_t place = writing->transitions[i];
+        struct parcel *parcel = parcel_of(writing, &commit->transitions[place].row);
+        parcel->rows[parcel->count++] = place;
+    }
+    writing->parcel_count -= others == 0;
+    return 1;
+}
+
 /* ---- parameters --------------------------------------------------------- */
 
 static void fill_events(struct postgres_parameters *parameters, const struct writing *writing)
@@ -148,16 +242,16 @@ static int has_chains(const struct ingot_commit *commit)
 }
 
 /* ordinals: of each place in the order of keys, from 1 on; NULL where nothing hangs on another. */
-static void fill_transitions(struct postgres_parameters *parameters, const struct writing *writing,
+static void fill_transitions(struct postgres_parameters *parameters,
+                             const struct ingot_commit *commit, const size_t *rows, size_t count,
                              const size_t *ordinals)
 {
     static const enum postgres_type types[] = {
         POSTGRES_BYTES, POSTGRES_INT,  POSTGRES_INT,  POSTGRES_INT, POSTGRES_INT, POSTGRES_INT,
         POSTGRES_BYTES, POSTGRES_TIME, POSTGRES_JSON, POSTGRES_INT, POSTGRES_INT};
-    const struct ingot_commit *commit = writing->commit;
-    postgres_begin_rows(parameters, types, ordinals ? 11 : 9, commit->transition_count);
-    for (size_t i = 0; i < commit->transition_count; i++) {
-        const struct ingot_commit_transition *given = &commit->transitions[writing->transitions[i]];
+    postgres_begin_rows(parameters, types, ordinals ? 11 : 9, count);
+    for (size_t i = 0; i < count; i++) {
+        const struct ingot_commit_transition *given = &commit->transitions[rows[i]];
         const struct ingot_transition *row = &given->row;
         postgres_add_ksuid(parameters, &row->event_id);
         postgres_add_int(parameters, (int32_t)row->job);
@@ -176,6 +270,22 @@ static void fill_transitions(struct postgres_parameters *parameters, const struc
             postgres_add_int(parameters, (int32_t)ordinals[given->hangs_on]);
         postgres_add_int(parameters, given->notice == INGOT_NOTICE_SENT);
     }
+}
+
+static void fill_alike(struct postgres_parameters *parameters, const struct ingot_commit *commit,
+                       const struct parcel *parcel)
+{
+    static const enum postgres_type types[] = {POSTGRES_BYTES};
+    const struct ingot_transition *like = parcel->like;
+    postgres_begin_rows(parameters, types, 1, parcel->count);
+    for (size_t i = 0; i < parcel->count; i++)
+        postgres_add_ksuid(parameters, &commit->transitions[parcel->rows[i]].row.event_id);
+    postgres_add_int(parameters, (int32_t)like->job);
+    postgres_add_int(parameters, (int32_t)like->seq);
+    postgres_add_int(parameters, like->attempt);
+    postgres_add_int(parameters, (int32_t)like->state_before);
+    postgres_add_int(parameters, (int32_t)like->state_after);
+    postgres_add_ksuid(parameters, &like->owner);
 }
 
 static void fill_jobs(struct postgres_parameters *parameters, const struct writing *writing)
@@ -234,19 +344,21 @@ static void take_events(const struct writing *writing, const PGresult *result)
     }
 }
 
-static void take_transitions(const struct writing *writing, const PGresult *result)
+/* Of alike transitions the server names the events only. */
+static void take_transitions(const struct writing *writing, const struct parcel *parcel,
+                             const PGresult *result)
 {
     int row = 0;
-    for (size_t i = 0; i < writing->commit->transition_count && is_all(result); i++)
-        writing->commit->transitions[i].verdict = INGOT_STORED;
-    for (size_t i = 0; i < writing->commit->transition_count && row < PQntuples(result); i++) {
-        struct ingot_commit_transition *given =
-            &writing->commit->transitions[writing->transitions[i]];
-        const struct ingot_transition stored = {
-            .event_id = postgres_get_ksuid(result, row, 0),
-            .job = (uint32_t)postgres_get_int(result, row, 1),
-            .seq = (uint32_t)postgres_get_int(result, row, 2),
-        };
+    for (size_t i = 0; i < parcel->count && is_all(result); i++)
+        writing->commit->transitions[parcel->rows[i]].verdict = INGOT_STORED;
+    for (size_t i = 0; i < parcel->count && row < PQntuples(result); i++) {
+        struct ingot_commit_transition *given = &writing->commit->transitions[parcel->rows[i]];
+        struct ingot_transition stored = given->row;
+        stored.event_id = postgres_get_ksuid(result, row, 0);
+        if (!parcel->like) {
+            stored.job = (uint32_t)postgres_get_int(result, row, 1);
+            stored.seq = (uint32_t)postgres_get_int(result, row, 2);
+        }
         if (compare_keys(&given->row, &stored) == 0) {
             given->verdict = INGOT_STORED;
             row++;
@@ -446,11 +558,14 @@ static int needs_begin(const struct ingot_commit *commit)
     return commit->job_count || commit->rule == INGOT_COMMIT_WHOLE;
 }
 
+/* The most of them: BEGIN, the settings, events, transitions, retirements. */
+#define STATEMENTS_MAX (5 + ALIKE_MAX)
+
 /* The statements of a pipeline, and what becomes of the parameters of each. */
 struct pipeline {
-    struct postgres_statement statements[5];
+    struct postgres_statement statements[STATEMENTS_MAX];
     size_t count;
-    struct postgres_parameters parameters[5];
+    struct postgres_parameters parameters[STATEMENTS_MAX];
 };
 
 static struct postgres_parameters *add_statement(struct pipeline *pipeline, const char *sql)
@@ -470,17 +585,28 @@ static void pipeline_fini(struct pipeline *pipeline)
 static enum ingot_status add_transitions(struct pipeline *pipeline, struct writing *writing,
                                          struct ingot_error *err)
 {
-    const size_t count = writing->commit->transition_count;
-    if (!has_chains(writing->commit)) {
-        fill_transitions(add_statement(pipeline, sql_insert_transitions), writing, NULL);
-        return INGOT_OK;
+    struct ingot_commit *commit = writing->commit;
+    const size_t count = commit->transition_count;
+    if (!has_chains(commit) && !make_parcels(writing))
+        return postgres_no_memory(err);
+    for (size_t i = 0; i < writing->parcel_count; i++) {
+        struct parcel *parcel = &writing->parcels[i];
+        parcel->statement = pipeline->count;
+        if (parcel->like)
+            fill_alike(add_statement(pipeline, sql_insert_alike), commit, parcel);
+        else
+            fill_transitions(add_statement(pipeline, sql_insert_transitions), commit, parcel->rows,
+                             parcel->count, NULL);
     }
+    if (writing->parcel_count)
+        return INGOT_OK;
     size_t *ordinals = ingot_page_alloc(writing->page, count * sizeof *ordinals);
     if (!ordinals)
         return postgres_no_memory(err);
     for (size_t i = 0; i < count; i++)
         ordinals[writing->transitions[i]] = i + 1;
-    fill_transitions(add_statement(pipeline, sql_add_chains), writing, ordinals);
+    fill_transitions(add_statement(pipeline, sql_add_chains), commit, writing->transitions, count,
+                     ordinals);
     return INGOT_OK;
 }
 
@@ -588,8 +714,9 @@ static enum ingot_status land(struct postgres_flight *flight, struct ingot_error
         take_events(writing, statements[flight->events].result);
     if (commit->transition_count && has_chains(commit))
         take_chains(writing, statements[flight->transitions].result);
-    else if (commit->transition_count)
-        take_transitions(writing, statements[flight->transitions].result);
+    for (size_t i = 0; i < writing->parcel_count; i++)
+        take_transitions(writing, &writing->parcels[i],
+                         statements[writing->parcels[i].statement].result);
     return INGOT_OK;
 }
 

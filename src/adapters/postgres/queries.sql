@@ -126,6 +126,9 @@ SELECT * FROM ingot.insert_events($1, $2, $3, $4, $5, $6, $7, $8)
 -- name: insert_transitions
 SELECT * FROM ingot.insert_transitions($1, $2, $3, $4, $5, $6, $7, $8, $9)
 
+-- name: insert_alike
+SELECT ingot.insert_alike($1, $2, $3, $4, $5, $6, $7)
+
 -- name: add_chains
 SELECT * FROM ingot.add_chains($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 
