@@ -7,7 +7,7 @@
 #define INGOT_DAEMON_RECENT_H
 
 #include "core/map.h"
-#include "journal.h"
+#include "request.h"
 
 struct igt_recent;
 
