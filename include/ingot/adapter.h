@@ -238,7 +238,8 @@ struct ingot_adapter {
     /*
      * A commit in two halves, so that the caller can do something while the server
      * works. The second of INGOT_COMMITS_SENT_MAX is sent before the first is finished,
-     * so that the server need not wait; nothing else is called while one is on its way.
+     * so that the server need not wait; who takes one at a time answers INGOT_UNSUPPORTED.
+     * Nothing else is called while one is on its way.
      */
 
     /** Sends it; the commit stays where it is. INGOT_UNSUPPORTED: this one only commit() can do. */

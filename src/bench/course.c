@@ -99,6 +99,17 @@ static enum ingot_status start_producers(const struct igt_course *course, struct
     return igt_producers_start(&production, ret_producers, err);
 }
 
+/* What is measured is work, and not a start. */
+static enum ingot_status await_start(const struct igt_bench *bench, struct igt_engine *engine,
+                                     struct ingot_error *err)
+{
+    struct igt_sample unused = {0};
+    enum ingot_status status =
+        igt_wait_for_count(bench, igt_counter_of(igt_engine_recovered(engine)), 1, &unused, err);
+    igt_sample_fini(&unused);
+    return status;
+}
+
 struct igt_shape igt_plain_shape(const struct igt_bench *bench)
 {
     return (struct igt_shape){bench->options->data_bytes, 1, 1};
@@ -123,7 +134,7 @@ enum ingot_status igt_run_course(struct igt_bench *bench, const struct igt_cours
     if (!status)
         status = igt_engine_start(&config, &engine, err);
     if (!status && course->made && course->role != IGT_ROLE_GATEWAY)
-        igt_engine_await(engine); /* what is measured is work, and not a start */
+        status = await_start(bench, engine, err);
     if (!status && course->made)
         status = start_producers(course, engine, ledger, &producers, err);
     if (!status)

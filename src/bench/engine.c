@@ -171,7 +171,7 @@ struct igt_engine {
     struct ingot_toolkit toolkit;
     pthread_t thread;
     int running;
-    sem_t recovered; /* posted when the cold read is complete, and when the daemon has ended */
+    _Atomic size_t recovered; /* cold reads that are complete; and one when the daemon has ended */
     enum ingot_status status;
     struct ingot_error error;
     int64_t ended_us;
@@ -182,7 +182,7 @@ static void *run(void *context)
     struct igt_engine *engine = context;
     engine->status = igt_daemon_run(engine->daemon, &engine->error);
     engine->ended_us = igt_bench_now_us();
-    sem_post(&engine->recovered);
+    atomic_fetch_add(&engine->recovered, 1);
     return NULL;
 }
 
@@ -193,7 +193,7 @@ static void listen_to_log(void *context, enum ingot_level level, const char *mes
     struct igt_engine *engine = context;
     (void)level;
     if (strncmp(message, recovered, sizeof recovered - 1) == 0)
-        sem_post(&engine->recovered);
+        atomic_fetch_add(&engine->recovered, 1);
 }
 
 /* The configuration's text; NULL when memory ran out. */
@@ -245,7 +245,6 @@ enum ingot_status igt_engine_start(const struct igt_engine_config *config,
     struct igt_engine *engine = calloc(1, sizeof *engine);
     if (!engine)
         return no_memory(err);
-    sem_init(&engine->recovered, 0, 0);
     engine->toolkit = (struct ingot_toolkit){.log = listen_to_log, .context = engine};
     enum ingot_status status = igt_engine_configure(config, &engine->config, err);
     if (!status)
@@ -261,10 +260,9 @@ enum ingot_status igt_engine_start(const struct igt_engine_config *config,
     return status;
 }
 
-void igt_engine_await(struct igt_engine *engine)
+const _Atomic size_t *igt_engine_recovered(const struct igt_engine *engine)
 {
-    while (sem_wait(&engine->recovered) != 0)
-        ;
+    return &engine->recovered;
 }
 
 struct igt_daemon *igt_engine_daemon(struct igt_engine *engine)
@@ -296,7 +294,6 @@ void igt_engine_destroy(struct igt_engine *engine)
     }
     igt_daemon_stop(engine->daemon);
     igt_config_destroy(engine->config);
-    sem_destroy(&engine->recovered);
     free(engine);
 }
 

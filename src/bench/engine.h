@@ -69,8 +69,8 @@ enum ingot_status igt_engine_configure(const struct igt_engine_config *from,
 enum ingot_status igt_engine_start(const struct igt_engine_config *config,
                                    struct igt_engine **ret_engine, struct ingot_error *err);
 
-/* Waits, once, until a daemon that delivers has learnt what is live, or has ended. */
-void igt_engine_await(struct igt_engine *engine);
+/* Not 0 once a daemon that delivers has learnt what is live, or has ended; valid until destroy. */
+const _Atomic size_t *igt_engine_recovered(const struct igt_engine *engine);
 struct igt_daemon *igt_engine_daemon(struct igt_engine *engine);
 
 /* Ends delivery and says when the last outcome was stored; its status if the store failed. */

@@ -7,6 +7,7 @@
 #define INGOT_DAEMON_JOURNAL_H
 
 #include "request.h"
+#include "scheduler/scheduler.h"
 
 /* What the scheduler asks for, with the memory that errors stand in; the journal takes it over. */
 struct igt_batch {

@@ -7,8 +7,8 @@
 
 #include "core/arena.h"
 #include "core/buffer.h"
-#include "scheduler/scheduler.h"
 
+#include <ingot/ingot.h>
 #include <stdatomic.h>
 
 /* A job of a request whose first claim goes into the same commit as its event. */
@@ -42,6 +42,7 @@ struct igt_request *igt_request_create(void);
 
 /* The events of a page, which were stored by whomever, as a request; takes the page over. NULL when memory ran out. */
 struct igt_request *igt_request_of_page(struct ingot_page **page);
+
 void igt_request_retain(struct igt_request *request);
 void igt_request_release(struct igt_request *request);
 size_t igt_request_bytes(const struct igt_request *request); /* of memory, about */

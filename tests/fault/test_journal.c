@@ -931,7 +931,8 @@ static void two_commits_without_an_answer_are_resolved_one_after_the_other(void 
 
 static void what_cannot_be_sent_behind_another_is_mended_when_that_has_landed(void **state)
 {
-    static const enum ingot_status statuses[] = {INGOT_RETRY, INGOT_INVALID, INGOT_UNKNOWN};
+    static const enum ingot_status statuses[] = {INGOT_RETRY, INGOT_INVALID, INGOT_UNKNOWN,
+                                                 INGOT_UNSUPPORTED};
     for (size_t i = 0; i < sizeof statuses / sizeof statuses[0]; i++) {
         struct bench *bench = *state;
         struct igt_request *requests[4];
