@@ -3,6 +3,7 @@
 
 #include "core/limits.h"
 #include "core/toolkit.h"
+#include "teller.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -28,6 +29,7 @@ struct igt_journal {
     const struct ingot_toolkit *toolkit;
     struct igt_journal_callbacks callbacks;
     struct igt_claimer claimer; /* zero: there is none */
+    struct igt_teller *teller;
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t work;
@@ -80,24 +82,17 @@ void igt_results_destroy(struct igt_results *results)
 
 /* ---- deciding ----------------------------------------------------------- */
 
-static void decide(struct igt_request *request)
-{
-    request->decided(request, request->context);
-    igt_request_release(request);
-}
-
 /* Tells every request of a share that nothing of it was stored. */
 static void reject_requests(struct igt_journal *journal, struct share *share,
                             enum ingot_status status, const struct ingot_error *err)
 {
-    for (struct igt_request *request = share->requests, *next; request; request = next) {
-        next = request->next;
+    for (struct igt_request *request = share->requests; request; request = request->next) {
         if (request->claim_count)
             journal->claimer.unclaim(journal->claimer.context, request);
         request->status = status;
         request->error = *err;
-        decide(request);
     }
+    igt_teller_tell(journal->teller, share->requests, IGT_TELL_HERE);
     share->requests = NULL;
     share->request_count = share->event_count = 0;
 }
@@ -172,14 +167,13 @@ static int compose(const struct igt_journal *journal, const struct share *share,
     return 1;
 }
 
-/* Tells requests their verdicts, and hands those that stored something on to be sighted. */
-static void settle_requests(struct igt_journal *journal, struct share *share,
+/* Gives requests their verdicts, and hands those that stored something on to be sighted. */
+static void settle_requests(const struct igt_journal *journal, const struct share *share,
                             const struct ingot_commit *commit, struct igt_results *results)
 {
     size_t at = 0;
-    for (struct igt_request *request = share->requests, *next; request; request = next) {
+    for (struct igt_request *request = share->requests; request; request = request->next) {
         int stored = 0;
-        next = request->next;
         for (size_t i = 0; i < request->event_count; i++, at++) {
             request->verdicts[i] = commit->events[at].verdict;
             stored |= request->verdicts[i] == INGOT_STORED;
@@ -191,9 +185,7 @@ static void settle_requests(struct igt_journal *journal, struct share *share,
         } else if (request->claim_count) {
             journal->claimer.unclaim(journal->claimer.context, request);
         }
-        decide(request);
     }
-    share->requests = NULL;
 }
 
 static void settle_rows(const struct share *share, const struct ingot_commit *commit,
@@ -263,6 +255,7 @@ struct flight {
         FLIGHT_SENT,
         FLIGHT_LANDED
     } phase;
+    int in_one;               /* the store was given it in one, when it landed */
     enum ingot_status status; /* how it was launched, and then how it landed */
     struct ingot_error error;
 };
@@ -310,6 +303,7 @@ static void land(struct igt_journal *journal, struct flight *flight)
     else
         flight->status = ingot_store_finish_commit(journal->store, journal->toolkit,
                                                    &flight->commit, &flight->error);
+    flight->in_one = flight->phase == FLIGHT_COMPOSED;
     flight->phase = FLIGHT_LANDED;
     if (flight->status)
         igt_results_destroy(flight->results);
@@ -317,7 +311,18 @@ static void land(struct igt_journal *journal, struct flight *flight)
         announce(journal, flight);
 }
 
-/* Tells everybody what became of a flight that has landed; its share is used up. */
+/*
+ * While this thread tells, a store that takes a commit in halves works on the next one;
+ * the other is waiting for this thread to commit it.
+ */
+static void tell_requests(struct igt_journal *journal, struct flight *flight)
+{
+    igt_teller_tell(journal->teller, flight->share.requests,
+                    flight->in_one ? IGT_TELL_ASIDE : IGT_TELL_HERE);
+    flight->share.requests = NULL;
+}
+
+/* Has everybody told what became of a flight that has landed; its share is used up. */
 static void settle(struct igt_journal *journal, struct flight *flight)
 {
     struct igt_results *results = flight->results;
@@ -328,6 +333,7 @@ static void settle(struct igt_journal *journal, struct flight *flight)
     results->sending = flight->commit.sending;
     count_commit(journal, &flight->commit);
     settle_requests(journal, &flight->share, &flight->commit, results);
+    tell_requests(journal, flight);
     if (is_news(&flight->commit))
         ingot_store_wake(journal->store);
     settle_rows(&flight->share, &flight->commit, results);
@@ -737,6 +743,11 @@ enum ingot_status igt_journal_start(struct ingot_store *store, const struct ingo
     struct igt_journal *journal = calloc(1, sizeof *journal);
     if (!journal)
         return ingot_error_set(err, INGOT_NOMEM, "journal: memory ran out");
+    enum ingot_status status = igt_teller_start(&journal->teller, err);
+    if (status) {
+        free(journal);
+        return status;
+    }
     journal->store = store;
     journal->toolkit = toolkit;
     journal->callbacks = *callbacks;
@@ -751,7 +762,8 @@ enum ingot_status igt_journal_start(struct ingot_store *store, const struct ingo
     pthread_condattr_destroy(&attributes);
     int code = pthread_create(&journal->thread, NULL, run, journal);
     if (code) {
-        free(journal);
+        igt_teller_stop(journal->teller);
+        igt_journal_destroy(journal);
         return ingot_error_set(err, INGOT_IO, "journal: could not start a thread: %s",
                                strerror(code));
     }
@@ -822,6 +834,7 @@ void igt_journal_stop(struct igt_journal *journal)
     pthread_cond_signal(&journal->work);
     pthread_mutex_unlock(&journal->lock);
     pthread_join(journal->thread, NULL);
+    igt_teller_stop(journal->teller);
 }
 
 void igt_journal_destroy(struct igt_journal *journal)

@@ -30,7 +30,7 @@ struct igt_request {
     enum ingot_verdict *verdicts; /* one for each event, when status is INGOT_OK */
     enum ingot_status status;     /* INGOT_OK once the events are durable */
     struct ingot_error error;
-    /* Called once on the journal's thread, when status and verdicts are final. */
+    /* Called once, on a thread of the journal, when status and verdicts are final. */
     void (*decided)(struct igt_request *request, void *context);
     void *context;
     struct igt_request *next;

@@ -95,6 +95,7 @@ static enum ingot_status commit_as_told(void *handle, const struct ingot_toolkit
     if (!status && commit->event_count > fault.largest_events)
         fault.largest_events = commit->event_count;
     fault.commits += !status;
+    pthread_cond_broadcast(&fault.changed);
     pthread_mutex_unlock(&fault.lock);
     if (stored)
         assert_int_equal(ingot_adapter_memory.commit(handle, toolkit, commit, err), INGOT_OK);
@@ -191,6 +192,8 @@ struct bench {
         unsigned decided;
         struct igt_request *request;
     } behind[8];
+    unsigned slow_until; /* whoever is decided is busy until so many commits were made */
+    unsigned slow_in_vain;
 };
 
 static void note(struct bench *bench, unsigned *counter, unsigned by)
@@ -247,10 +250,26 @@ static void on_failed(void *context, const struct ingot_error *error)
     note(bench, &bench->failed, 1);
 }
 
+/* Waits for so many commits, but not for ever; says whether they came. */
+static int commits_came(unsigned commits)
+{
+    struct timespec until;
+    int code = 0;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 10;
+    pthread_mutex_lock(&fault.lock);
+    while (fault.commits < commits && !code)
+        code = pthread_cond_timedwait(&fault.changed, &fault.lock, &until);
+    pthread_mutex_unlock(&fault.lock);
+    return !code;
+}
+
 static void on_decided(struct igt_request *request, void *context)
 {
     struct bench *bench = context;
     note_letter('d');
+    if (!commits_came(bench->slow_until))
+        note(bench, &bench->slow_in_vain, 1);
     if (bench->decided < sizeof bench->order / sizeof bench->order[0])
         bench->order[bench->decided] = request;
     if (request->status == INGOT_OK)
@@ -751,6 +770,67 @@ static void who_waits_for_a_commit_is_told_while_the_next_one_is_under_way(void 
     assert_true(told);
 }
 
+static void release_all(struct igt_request **requests, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        igt_request_release(requests[i]);
+}
+
+/*
+ * Four commits, of 1, 2, 1 and 1 requests. From the second on whoever is told something is
+ * busy with it until all four are made. The last two wait behind the gate.
+ */
+static void put_slow_ones_before_others(struct bench *bench, struct igt_request **requests)
+{
+    for (unsigned i = 0; i < 5; i++)
+        requests[i] = make_request(bench, "n");
+    close_gate(1);
+    assert_int_equal(igt_journal_submit(bench->journal, requests[0]), INGOT_OK);
+    wait_until_a_commit_waits();
+    assert_int_equal(igt_journal_submit(bench->journal, requests[1]), INGOT_OK);
+    assert_int_equal(igt_journal_submit(bench->journal, requests[2]), INGOT_OK);
+    let_pass(1);
+    wait_for(bench, &bench->decided, 1);
+    wait_until_a_commit_waits();
+    bench->slow_until = 4;
+    assert_int_equal(igt_journal_submit(bench->journal, requests[3]), INGOT_OK);
+    let_pass(1);
+    assert_true(commits_came(2));
+    wait_until_a_commit_waits();
+    assert_int_equal(igt_journal_submit(bench->journal, requests[4]), INGOT_OK);
+}
+
+static void telling_does_not_keep_the_journal_from_the_next_commit(void **state)
+{
+    struct bench *bench = *state;
+    struct igt_request *requests[5];
+    put_slow_ones_before_others(bench, requests);
+    close_gate(0);
+    wait_for(bench, &bench->decided, 5);
+    assert_int_equal(bench->slow_in_vain, 0);
+    assert_int_equal(bench->stored, 5);
+    assert_int_equal(fault.commits, 4);
+    for (unsigned i = 0; i < 5; i++)
+        assert_ptr_equal(bench->order[i], requests[i]);
+    release_all(requests, 5);
+}
+
+static void a_stop_returns_when_everybody_is_told(void **state)
+{
+    struct bench *bench = *state;
+    struct igt_request *requests[5];
+    pthread_t stopper;
+    put_slow_ones_before_others(bench, requests);
+    assert_int_equal(pthread_create(&stopper, NULL, stop, bench), 0);
+    close_gate(0);
+    pthread_join(stopper, NULL);
+    assert_int_equal(bench->decided, 5);
+    assert_int_equal(bench->stored, 5);
+    igt_journal_destroy(bench->journal);
+    bench->journal = NULL;
+    release_all(requests, 5);
+}
+
 /* ---- of stores that commit in halves ------------------------------------ */
 
 /*
@@ -826,12 +906,6 @@ static void put_two_on_their_way(struct bench *bench, unsigned second, unsigned 
     let_pass(1);
     wait_for(bench, &bench->decided, 1);
     wait_until_a_commit_waits();
-}
-
-static void release_all(struct igt_request **requests, unsigned count)
-{
-    for (unsigned i = 0; i < count; i++)
-        igt_request_release(requests[i]);
 }
 
 static void a_commit_is_sent_behind_one_that_has_not_landed(void **state)
@@ -1095,6 +1169,8 @@ int main(void)
         HALVES(rows_that_shared_a_commit_with_a_culprit_are_stored),
         ONE(who_waits_for_a_commit_is_told_while_the_next_one_is_under_way),
         ONE(a_stop_while_a_commit_is_under_way_waits_for_it_and_commits_what_came),
+        ONE(telling_does_not_keep_the_journal_from_the_next_commit),
+        ONE(a_stop_returns_when_everybody_is_told),
         HALVES(who_waits_for_a_commit_is_told_while_the_next_one_is_under_way),
         HALVES(a_stop_while_a_commit_is_under_way_waits_for_it_and_commits_what_came),
         HALVES(the_next_commit_is_sent_before_it_is_told_what_became_of_the_last),
