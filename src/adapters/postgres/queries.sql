@@ -117,8 +117,10 @@ SELECT ingot.accept_restore()
 -- name: begin_writing
 BEGIN ISOLATION LEVEL READ COMMITTED
 
+-- A plan of its own for a call would hold a copy of each of its arrays.
 -- name: durable
-SELECT set_config('synchronous_commit', 'on', true), pg_current_xact_id()
+SELECT set_config('synchronous_commit', 'on', true), pg_current_xact_id(),
+       set_config('plan_cache_mode', 'force_generic_plan', true)
 
 -- name: insert_events
 SELECT * FROM ingot.insert_events($1, $2, $3, $4, $5, $6, $7, $8)
