@@ -862,6 +862,14 @@ static int make_plans(struct igt_delivery_loop *loop)
     return 1;
 }
 
+/* Begins to watch for a signal, unless it is ignored, as nohup and shells have it for the background. */
+static int heed(uv_signal_t *handle, int number)
+{
+    struct sigaction now;
+    return sigaction(number, NULL, &now) == 0 &&
+           (now.sa_handler == SIG_IGN || uv_signal_start(handle, on_signal, number) == 0);
+}
+
 static int start_uv(struct igt_delivery_loop *loop)
 {
     if (uv_loop_init(&loop->uv) != 0)
@@ -877,8 +885,7 @@ static int start_uv(struct igt_delivery_loop *loop)
     loop->arrival.data = loop->turn.data = loop->deadline.data = loop;
     loop->terminate.data = loop->interrupt.data = loop;
     /* From now on, so that who is told of the start may ask for the end at once. */
-    return uv_signal_start(&loop->terminate, on_signal, SIGTERM) == 0 &&
-           uv_signal_start(&loop->interrupt, on_signal, SIGINT) == 0;
+    return heed(&loop->terminate, SIGTERM) && heed(&loop->interrupt, SIGINT);
 }
 
 enum ingot_status igt_delivery_create(const struct igt_config *config, enum igt_company company,

@@ -695,6 +695,8 @@ def run_one(function):
 
 def main(parts=None):
     """Runs the tests whose names contain one of the parts, or all; the exit code."""
+    # Programs that are started from here heed it also where a shell has it ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     parts = sys.argv[1:] if parts is None else parts
     chosen = [function for function in _tests
               if not parts or any(part in function.__name__ for part in parts)]

@@ -735,6 +735,19 @@ def a_second_signal_ends_it_at_once(lab):
 
 
 @test
+def a_signal_that_is_ignored_from_the_start_does_not_end_it(lab):
+    def ignore():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    lab.config({"a": {"kind": "command", "command": ["/bin/true"], "events": ["a"]}})
+    daemon = lab.launch(preexec_fn=ignore).ready()
+    daemon.signal(signal.SIGINT)
+    daemon.emit("a")
+    lab.drain(daemon)
+    check("event=ending" not in daemon.log(), daemon.log())
+    daemon.terminate(signal.SIGTERM)
+
+
+@test
 def environment_and_option_override_the_configuration(lab):
     lab.config(listen="127.0.0.1:1", store="sqlite:/nowhere/at/all.db")
     lab.store = lab.path("environment.db")
