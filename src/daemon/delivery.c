@@ -28,6 +28,9 @@
 #define FOLLOWED_JOB_BYTES 100
 #define CHECKPOINT_EVERY_US (86400 * IGT_SECOND_US)
 
+/* One that could not be written is due again after this. */
+#define CHECKPOINT_AGAIN_US (10 * IGT_SECOND_US)
+
 /* How fresh the numbers are that are shown outside. */
 #define SHOW_EVERY_US 100000
 
@@ -59,8 +62,10 @@ struct igt_delivery_loop {
     uint64_t horizon;
     enum { CHECKPOINT_NONE, CHECKPOINT_CURSOR, CHECKPOINT_WRITING } checkpoint;
     uint64_t followed_bytes;   /* that a cold reader would have to follow since the last one */
+    uint64_t writing_bytes;    /* of them, what the one that is being written spares it */
     uint64_t checkpoint_bytes; /* of the last one */
     int64_t checkpoint_us;     /* when it was written; without one when the loop began */
+    int64_t failed_us;         /* when one could not be written */
 
     uv_loop_t uv;
     uv_async_t arrival;  /* the inbox has something */
@@ -383,6 +388,8 @@ static void take_ready(struct igt_delivery_loop *loop, const struct igt_news *ne
         if (igt_lanes_has(&loop->lanes, i) && loop->asked[i] && loop->asked[i] <= news->number)
             igt_lanes_add(&loop->ready, i);
     count_cold_read(loop, &news->cold);
+    if (loop->company == IGT_ALONE && loop->taken + 1 < news->horizon)
+        loop->taken = news->horizon - 1; /* what was stored before the read, it has found */
     malloc_trim(0); /* what was read has passed through here, and took as much memory again */
     struct igt_scheduler_numbers numbers = igt_scheduler_numbers(loop->scheduler);
     if (numbers.nobodys)
@@ -439,6 +446,19 @@ static void take_followed(struct igt_delivery_loop *loop, const struct igt_news 
     take_cursor(loop, news);
 }
 
+/* A checkpoint of so many bytes was written; 0: it could not be. */
+static void take_written(struct igt_delivery_loop *loop, uint64_t bytes, int64_t now_us)
+{
+    loop->checkpoint = CHECKPOINT_NONE;
+    if (!bytes) {
+        loop->followed_bytes += loop->writing_bytes;
+        loop->failed_us = now_us;
+        return;
+    }
+    loop->checkpoint_us = now_us;
+    loop->checkpoint_bytes = bytes;
+}
+
 static void take_one_news(struct igt_delivery_loop *loop, struct igt_news *news)
 {
     int64_t now_us = igt_now_us(loop->toolkit);
@@ -474,10 +494,7 @@ static void take_one_news(struct igt_delivery_loop *loop, struct igt_news *news)
         igt_scheduler_sweep_end(loop->scheduler, &batch_of(loop)->rows);
         break;
     case IGT_NEWS_WRITTEN:
-        loop->checkpoint = CHECKPOINT_NONE;
-        loop->checkpoint_us = now_us;
-        if (news->bytes)
-            loop->checkpoint_bytes = news->bytes;
+        take_written(loop, news->bytes, now_us);
         break;
     case IGT_NEWS_PRESENCE:
         take_presence(loop, news);
@@ -692,6 +709,7 @@ static void write_checkpoint(struct igt_delivery_loop *loop)
         return;
     size_t count = igt_scheduler_list(loop->scheduler, &loop->ready, list);
     loop->checkpoint = CHECKPOINT_WRITING;
+    loop->writing_bytes = loop->followed_bytes;
     loop->followed_bytes = 0;
     igt_keeper_write(loop->keeper, &loop->ready, ingot_bytes_of(loop->cursor), list, count);
 }
@@ -702,7 +720,9 @@ static void see_to_checkpoint(struct igt_delivery_loop *loop, int64_t now_us)
     int old = now_us - loop->checkpoint_us > CHECKPOINT_EVERY_US && loop->followed_bytes;
     int due =
         loop->followed_bytes > CHECKPOINT_BYTES && loop->followed_bytes > loop->checkpoint_bytes;
-    if (loop->checkpoint == CHECKPOINT_NONE && (due || old) && igt_lanes_count(&loop->ready)) {
+    int failed = now_us >= loop->failed_us && now_us - loop->failed_us < CHECKPOINT_AGAIN_US;
+    if (loop->checkpoint == CHECKPOINT_NONE && (due || old) && !failed &&
+        igt_lanes_count(&loop->ready)) {
         loop->checkpoint = CHECKPOINT_CURSOR;
         if (loop->company == IGT_ALONE) {
             free(loop->cursor);

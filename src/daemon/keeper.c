@@ -142,18 +142,33 @@ static int found_live(void *context, struct ingot_page **page, enum ingot_detail
     return !told || is_stopping(keeper, 0, 0);
 }
 
+/* A cursor of this moment, which stands in the page, and the horizon. */
+static enum ingot_status follow_from_now(struct igt_keeper *keeper, struct ingot_page **ret_page,
+                                         struct ingot_followed *ret_followed,
+                                         struct ingot_error *err)
+{
+    return ingot_store_follow(keeper->reader, &keeper->toolkit,
+                              &(struct ingot_following){.known_count = 0}, NULL, NULL, ret_page,
+                              ret_followed, err);
+}
+
 static void read_lanes(struct igt_keeper *keeper, const struct ingot_lanes *lanes, uint64_t number)
 {
     struct ingot_error err = {0};
     struct ingot_cold_read cold;
-    enum ingot_status status =
-        ingot_store_live(keeper->reader, &keeper->toolkit, lanes, IGT_AHEAD_BYTES_MAX, found_live,
-                         keeper, &cold, &err);
+    struct ingot_page *page = NULL;
+    struct ingot_followed before = {0};
+    enum ingot_status status = follow_from_now(keeper, &page, &before, &err);
+    ingot_page_destroy(page);
+    if (!status || status == INGOT_UNSUPPORTED)
+        status = ingot_store_live(keeper->reader, &keeper->toolkit, lanes, IGT_AHEAD_BYTES_MAX,
+                                  found_live, keeper, &cold, &err);
     send_news(keeper);
     struct igt_news *ready = status ? NULL : igt_news_create(IGT_NEWS_READY);
     if (ready) {
         ready->number = number;
         ready->cold = cold;
+        ready->horizon = before.horizon;
         keeper->desk.take(keeper->desk.context, ready);
         return;
     }
@@ -173,9 +188,7 @@ static void make_cursor(struct igt_keeper *keeper)
     struct ingot_followed followed = {0};
     struct ingot_error err = {0};
     struct igt_news *news = igt_news_create(IGT_NEWS_CURSOR);
-    enum ingot_status status = ingot_store_follow(keeper->reader, &keeper->toolkit,
-                                                  &(struct ingot_following){.known_count = 0}, NULL,
-                                                  NULL, &page, &followed, &err);
+    enum ingot_status status = follow_from_now(keeper, &page, &followed, &err);
     if (status && status != INGOT_UNSUPPORTED)
         note_failure(keeper, "checkpoint_failed", &err);
     if (status || !news) {

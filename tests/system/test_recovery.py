@@ -155,14 +155,31 @@ def protocol_4_3_a_checkpoint_is_due_when_more_is_new_than_the_one_of_the_start_
 @test
 def protocol_4_3_a_checkpoint_is_due_when_the_one_of_the_start_is_a_day_old(lab):
     daemon = begin_with_planted(lab, 86400 + 60, 0)
-    daemon.emit("later")  # when that is stored it knows that it has all
     wait_for(lambda: has_written(daemon), "a checkpoint")
     daemon.terminate()
-    daemon = recovered(lab, 6)
+    daemon = recovered(lab, 5)
     daemon.emit("later")
     time.sleep(1)
     check(not has_written(daemon), "it has just been written")
     daemon.terminate()
+    lab.verify()
+
+
+@test
+@lasts(600)
+def a_checkpoint_that_could_not_be_written_is_written_later(lab):
+    lab.use_postgres()
+    daemon = lab.daemon({"later": LATER})
+    session = lab.server.psql(lab.database)
+    session.ask("ALTER TABLE ingot.checkpoints ADD CONSTRAINT refused CHECK (false) NOT VALID")
+    emit_many(daemon, SOME)
+    wait_for(lambda: "event=checkpoint_failed" in daemon.own_log(), "a refusal")
+    check(not has_written(daemon), daemon.own_log())
+    session.ask("ALTER TABLE ingot.checkpoints DROP CONSTRAINT refused")
+    session.close()
+    wait_for(lambda: has_written(daemon), "a checkpoint")
+    daemon.kill()
+    equal(ended(recovered(lab, SOME)), SOME)
     lab.verify()
 
 
