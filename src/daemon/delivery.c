@@ -1,6 +1,7 @@
 /* The delivery loop on libuv; see delivery.h. */
 #include "delivery.h"
 
+#include "checkpointing.h"
 #include "core/instant.h"
 #include "core/limits.h"
 #include "core/toolkit.h"
@@ -18,18 +19,6 @@
 
 /* What was cancelled, and its rows, get this long: a store that does not answer must not stop the end. */
 #define CANCEL_MS 5000
-
-/*
- * A checkpoint is due when a cold reader would have to follow more than this,
- * at this many bytes a job, and more than the last checkpoint has; and once a
- * day (PROTOCOL 4.3).
- */
-#define CHECKPOINT_BYTES (UINT64_C(4) << 20)
-#define FOLLOWED_JOB_BYTES 100
-#define CHECKPOINT_EVERY_US (86400 * IGT_SECOND_US)
-
-/* One that could not be written is due again after this. */
-#define CHECKPOINT_AGAIN_US (10 * IGT_SECOND_US)
 
 /* How fresh the numbers are that are shown outside. */
 #define SHOW_EVERY_US 100000
@@ -58,14 +47,7 @@ struct igt_delivery_loop {
     uint64_t cursor_needs; /* so many of them must have, for all before the cursor to be here */
     uint64_t taken;        /* the highest position whose jobs are in memory */
 
-    char *cursor; /* all before it is in memory, once taken has reached its horizon; malloc */
-    uint64_t horizon;
-    enum { CHECKPOINT_NONE, CHECKPOINT_CURSOR, CHECKPOINT_WRITING } checkpoint;
-    uint64_t followed_bytes;   /* that a cold reader would have to follow since the last one */
-    uint64_t writing_bytes;    /* of them, what the one that is being written spares it */
-    uint64_t checkpoint_bytes; /* of the last one */
-    int64_t checkpoint_us;     /* when it was written; without one when the loop began */
-    int64_t failed_us;         /* when one could not be written */
+    struct igt_checkpointing checkpointing;
 
     uv_loop_t uv;
     uv_async_t arrival;  /* the inbox has something */
@@ -245,7 +227,7 @@ static void sight(struct igt_delivery_loop *loop, const struct ingot_job *job, i
 static void sight_new(struct igt_delivery_loop *loop, const struct ingot_job *job, int64_t now_us)
 {
     sight(loop, job, now_us);
-    loop->followed_bytes += FOLLOWED_JOB_BYTES;
+    igt_checkpointing_count_jobs(&loop->checkpointing, 1);
 }
 
 /* The same of a job whose first claim is among the rows of the commit. */
@@ -253,7 +235,7 @@ static void sight_claimed(struct igt_delivery_loop *loop, const struct ingot_job
 {
     if (igt_scheduler_sight_claimed(loop->scheduler, job, plan) == IGT_SIGHT_FULL)
         abort();
-    loop->followed_bytes += FOLLOWED_JOB_BYTES;
+    igt_checkpointing_count_jobs(&loop->checkpointing, 1);
 }
 
 static void sight_request(struct igt_delivery_loop *loop, const struct igt_request *request,
@@ -367,27 +349,13 @@ static void take_presence(struct igt_delivery_loop *loop, const struct igt_news 
     read_lanes(loop, &gained);
 }
 
-/*
- * What a cold read began with is the last checkpoint; what it had to read besides, the
- * next one would have to as well (PROTOCOL 4.3). Where lanes are gained one after
- * another each read knows a part of the size, and the largest will do.
- */
-static void count_cold_read(struct igt_delivery_loop *loop, const struct ingot_cold_read *cold)
-{
-    loop->followed_bytes += cold->unlisted * FOLLOWED_JOB_BYTES;
-    if (cold->checkpoint_bytes > loop->checkpoint_bytes)
-        loop->checkpoint_bytes = cold->checkpoint_bytes;
-    if (cold->taken_us != INGOT_NO_TIME && cold->taken_us < loop->checkpoint_us)
-        loop->checkpoint_us = cold->taken_us;
-}
-
 /* A cold read is complete: the lanes whose last request it answers are. */
 static void take_ready(struct igt_delivery_loop *loop, const struct igt_news *news)
 {
     for (uint32_t i = 0; i < INGOT_LANES; i++)
         if (igt_lanes_has(&loop->lanes, i) && loop->asked[i] && loop->asked[i] <= news->number)
             igt_lanes_add(&loop->ready, i);
-    count_cold_read(loop, &news->cold);
+    igt_checkpointing_count_cold_read(&loop->checkpointing, &news->cold);
     if (loop->company == IGT_ALONE && loop->taken + 1 < news->horizon)
         loop->taken = news->horizon - 1; /* what was stored before the read, it has found */
     malloc_trim(0); /* what was read has passed through here, and took as much memory again */
@@ -404,14 +372,7 @@ static void take_ready(struct igt_delivery_loop *loop, const struct igt_news *ne
 /* Keeps a cursor for the next checkpoint. */
 static void take_cursor(struct igt_delivery_loop *loop, const struct igt_news *news)
 {
-    char *cursor = news->cursor.data ? malloc(news->cursor.len + 1) : NULL;
-    if (!cursor)
-        return;
-    memcpy(cursor, news->cursor.data, news->cursor.len);
-    cursor[news->cursor.len] = '\0';
-    free(loop->cursor);
-    loop->cursor = cursor;
-    loop->horizon = news->horizon;
+    igt_checkpointing_take_cursor(&loop->checkpointing, news->cursor, news->horizon);
     pthread_mutex_lock(&loop->lock);
     loop->cursor_needs = loop->stored;
     pthread_mutex_unlock(&loop->lock);
@@ -444,19 +405,6 @@ static void take_followed(struct igt_delivery_loop *loop, const struct igt_news 
     igt_positions_drop_below(&loop->own, news->horizon);
     pthread_mutex_unlock(&loop->lock);
     take_cursor(loop, news);
-}
-
-/* A checkpoint of so many bytes was written; 0: it could not be. */
-static void take_written(struct igt_delivery_loop *loop, uint64_t bytes, int64_t now_us)
-{
-    loop->checkpoint = CHECKPOINT_NONE;
-    if (!bytes) {
-        loop->followed_bytes += loop->writing_bytes;
-        loop->failed_us = now_us;
-        return;
-    }
-    loop->checkpoint_us = now_us;
-    loop->checkpoint_bytes = bytes;
 }
 
 static void take_one_news(struct igt_delivery_loop *loop, struct igt_news *news)
@@ -494,7 +442,7 @@ static void take_one_news(struct igt_delivery_loop *loop, struct igt_news *news)
         igt_scheduler_sweep_end(loop->scheduler, &batch_of(loop)->rows);
         break;
     case IGT_NEWS_WRITTEN:
-        take_written(loop, news->bytes, now_us);
+        igt_checkpointing_written(&loop->checkpointing, news->bytes, now_us);
         break;
     case IGT_NEWS_PRESENCE:
         take_presence(loop, news);
@@ -708,31 +656,23 @@ static void write_checkpoint(struct igt_delivery_loop *loop)
     if (!list)
         return;
     size_t count = igt_scheduler_list(loop->scheduler, &loop->ready, list);
-    loop->checkpoint = CHECKPOINT_WRITING;
-    loop->writing_bytes = loop->followed_bytes;
-    loop->followed_bytes = 0;
-    igt_keeper_write(loop->keeper, &loop->ready, ingot_bytes_of(loop->cursor), list, count);
+    igt_checkpointing_listed(&loop->checkpointing);
+    igt_keeper_write(loop->keeper, &loop->ready, ingot_bytes_of(loop->checkpointing.cursor), list,
+                     count);
 }
 
 /* One step towards a checkpoint, if one is due. */
 static void see_to_checkpoint(struct igt_delivery_loop *loop, int64_t now_us)
 {
-    int old = now_us - loop->checkpoint_us > CHECKPOINT_EVERY_US && loop->followed_bytes;
-    int due =
-        loop->followed_bytes > CHECKPOINT_BYTES && loop->followed_bytes > loop->checkpoint_bytes;
-    int failed = now_us >= loop->failed_us && now_us - loop->failed_us < CHECKPOINT_AGAIN_US;
-    if (loop->checkpoint == CHECKPOINT_NONE && (due || old) && !failed &&
-        igt_lanes_count(&loop->ready)) {
-        loop->checkpoint = CHECKPOINT_CURSOR;
-        if (loop->company == IGT_ALONE) {
-            free(loop->cursor);
-            loop->cursor = NULL;
-            igt_keeper_ask_cursor(loop->keeper);
-        }
+    struct igt_checkpointing *checkpointing = &loop->checkpointing;
+    if (igt_lanes_count(&loop->ready) && igt_checkpointing_begin(checkpointing, now_us) &&
+        loop->company == IGT_ALONE) {
+        igt_checkpointing_drop_cursor(checkpointing);
+        igt_keeper_ask_cursor(loop->keeper);
     }
-    if (loop->checkpoint == CHECKPOINT_CURSOR && loop->cursor &&
+    if (checkpointing->phase == IGT_CHECKPOINT_BEGUN && checkpointing->cursor &&
         (loop->company == IGT_AMONG ? loop->handed >= loop->cursor_needs
-                                    : loop->taken + 1 >= loop->horizon))
+                                    : loop->taken + 1 >= checkpointing->horizon))
         write_checkpoint(loop);
 }
 
@@ -920,7 +860,7 @@ enum ingot_status igt_delivery_create(const struct igt_config *config, enum igt_
     loop->last_result = &loop->inbox;
     loop->last_news = &loop->news;
     loop->company = company;
-    loop->checkpoint_us = igt_now_us(toolkit);
+    igt_checkpointing_init(&loop->checkpointing, igt_now_us(toolkit));
     if (loop->company == IGT_ALONE) {
         loop->lanes = igt_lanes_all();
         loop->following = 1;
@@ -986,7 +926,7 @@ void igt_delivery_destroy(struct igt_delivery_loop *loop)
     }
     igt_batch_destroy(loop->batch);
     igt_positions_fini(&loop->own);
-    free(loop->cursor);
+    igt_checkpointing_fini(&loop->checkpointing);
     igt_scheduler_destroy(loop->scheduler);
     pthread_mutex_destroy(&loop->lock);
     free(loop);
