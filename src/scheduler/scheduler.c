@@ -391,7 +391,7 @@ void igt_scheduler_set_peers(struct igt_scheduler *scheduler, const struct igt_p
  * Whether the owner of a claim is dead: he said so, or was silent for a lease.
  * A claim younger than that may be of somebody whose first heartbeat was not
  * there yet when the peers were read. What executes for us and is not in memory
- * nobody runs.
+ * nobody runs, unless the verdict that brings it there is on its way.
  */
 static int is_dead(const struct igt_scheduler *scheduler, const struct ingot_transition *claim)
 {
@@ -408,9 +408,15 @@ static int is_dead(const struct igt_scheduler *scheduler, const struct ingot_tra
            claim->created_us < scheduler->judged_us - scheduler->lease_us;
 }
 
+/* Where a job comes from. */
+enum origin {
+    SHOWN,      /* somebody read it, perhaps in front of verdicts of ours that are on their way */
+    READ_BEHIND /* it was read on our behalf, behind all that we wrote before */
+};
+
 /* Puts a job that was read where it belongs; 0 when memory ran out. */
 static int place(struct igt_scheduler *scheduler, uint32_t index, const struct ingot_job *job,
-                 int64_t now_us)
+                 enum origin origin, int64_t now_us)
 {
     const struct ingot_transition *latest = &job->latest;
     if (latest->state_after == INGOT_STATE_EXECUTING) {
@@ -419,10 +425,13 @@ static int place(struct igt_scheduler *scheduler, uint32_t index, const struct i
             return look_at(scheduler, index, latest->due_us);
         if (latest->due_us == INGOT_NO_TIME && !is_dead(scheduler, latest))
             return look_at(scheduler, index, now_us + scheduler->lease_us);
-        /* Ours, and nobody runs it: it was never begun, and is claimed as the same attempt. */
         if (latest->due_us == INGOT_NO_TIME &&
-            ingot_ksuid_compare(&latest->owner, &scheduler->owner) == 0)
+            ingot_ksuid_compare(&latest->owner, &scheduler->owner) == 0) {
+            if (origin == SHOWN)
+                return look_at(scheduler, index, now_us);
+            /* Ours, and nobody runs it: it was never begun, and is claimed as the same attempt. */
             scheduler->jobs[index].next_attempt = IGT_ATTEMPT_SAME;
+        }
     }
     return wait_until(scheduler, index, due_of(scheduler, &scheduler->jobs[index], job, now_us));
 }
@@ -452,8 +461,8 @@ static uint32_t enter(struct igt_scheduler *scheduler, const struct ingot_job *j
     return index;
 }
 
-enum igt_sight igt_scheduler_sight(struct igt_scheduler *scheduler, const struct ingot_job *job,
-                                   int64_t now_us)
+static enum igt_sight sight(struct igt_scheduler *scheduler, const struct ingot_job *job,
+                            enum origin origin, int64_t now_us)
 {
     const struct igt_map_key key = {job->event_id, job->number};
     if (igt_state_is_terminal(job->latest.state_after) ||
@@ -468,11 +477,17 @@ enum igt_sight igt_scheduler_sight(struct igt_scheduler *scheduler, const struct
                            find_policy(scheduler->destinations[destination].plan, job->event));
     if (index == IGT_MAP_NONE)
         return IGT_SIGHT_FULL;
-    if (!place(scheduler, index, job, now_us)) {
+    if (!place(scheduler, index, job, origin, now_us)) {
         forget(scheduler, index);
         return IGT_SIGHT_FULL;
     }
     return IGT_SIGHT_TAKEN;
+}
+
+enum igt_sight igt_scheduler_sight(struct igt_scheduler *scheduler, const struct ingot_job *job,
+                                   int64_t now_us)
+{
+    return sight(scheduler, job, SHOWN, now_us);
 }
 
 /* ---- first claims ------------------------------------------------------- */
@@ -516,6 +531,13 @@ void igt_scheduler_take_back(struct igt_scheduler *scheduler, size_t plan, uint3
     scheduler->granted -= count;
 }
 
+/* Whether a job of the memory is not under way here, and no farther than its first claim. */
+static int is_at_its_beginning(const struct live *job)
+{
+    return job->seq <= 1 && (job->phase == WAITING || job->phase == FOREIGN ||
+                             job->phase == MENDING || job->phase == DOUBTED);
+}
+
 enum igt_sight igt_scheduler_sight_claimed(struct igt_scheduler *scheduler,
                                            const struct ingot_job *job, size_t plan)
 {
@@ -529,8 +551,12 @@ enum igt_sight igt_scheduler_sight_claimed(struct igt_scheduler *scheduler,
         index = enter(scheduler, job, (uint32_t)plan, find_policy(its, job->event));
         if (index == IGT_MAP_NONE)
             return IGT_SIGHT_FULL;
-    } else if (scheduler->jobs[index].phase == WAITING) {
+    } else if (is_at_its_beginning(&scheduler->jobs[index])) {
+        /* Somebody has shown it between the commit and now, perhaps with this very claim. */
+        struct igt_fold fold;
         take_out(scheduler, &scheduler->jobs[index]);
+        igt_fold_from_latest(&fold, &job->latest);
+        take_fold(&scheduler->jobs[index], &fold);
     } else {
         return IGT_SIGHT_KNOWN; /* somebody has begun with it: the chain decides */
     }
@@ -902,7 +928,7 @@ void igt_scheduler_mend(struct igt_scheduler *scheduler, const struct igt_map_ke
         forget(scheduler, index);
     }
     if (job)
-        igt_scheduler_sight(scheduler, job, now_us);
+        sight(scheduler, job, READ_BEHIND, now_us);
 }
 
 void igt_scheduler_stop(struct igt_scheduler *scheduler)

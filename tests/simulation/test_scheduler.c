@@ -1589,6 +1589,54 @@ static void a_job_that_waits_already_is_claimed_only_once(void **state)
     close_bench(&bench);
 }
 
+/* As a cold read, or a sweep, that was between the commit and its results: with the claim. */
+static void a_first_claim_that_was_shown_before_its_verdict_is_run_once(void **state)
+{
+    struct igt_policy policy = steady();
+    struct igt_plan plans[] = {world_plan("a", &policy, 2)};
+    (void)state;
+    for (int planned = 0; planned < 2; planned++) {
+        struct bench bench;
+        open_bench(&bench, plans, 1);
+        assert_int_equal(igt_scheduler_grant(bench.scheduler, 0, bench.world.now_us), 2);
+        ingot_ksuid id = emit_claimed(&bench, &bench.owner);
+        assert_int_equal(sight(&bench, &id, 0), IGT_SIGHT_TAKEN);
+        if (planned)
+            igt_scheduler_plan(bench.scheduler, bench.world.now_us, &bench.rows);
+        assert_int_equal(bench.rows.read_count, planned);
+        assert_int_equal(show_claimed(&bench, &id, INGOT_STORED), IGT_NEXT_DELIVER);
+        bench.running[bench.running_count++] = latest(&bench, &id);
+        turn(&bench);
+        assert_int_equal(bench.running_count, 1);
+        assert_int_equal(igt_scheduler_numbers(bench.scheduler).taken_over, 0);
+        finish(&bench, 0, IGT_REPORT_SUCCEEDED, INGOT_NO_TIME);
+        assert_int_equal(latest(&bench, &id).seq, 2);
+        igt_scheduler_take_back(bench.scheduler, 0, 1);
+        assert_true(igt_scheduler_is_idle(bench.scheduler));
+        assert_int_equal(igt_scheduler_grant(bench.scheduler, 0, bench.world.now_us), 2);
+        close_bench(&bench);
+    }
+}
+
+static void a_first_claim_of_a_job_that_is_farther_leaves_it_to_the_chain(void **state)
+{
+    struct igt_policy policy = steady();
+    struct igt_plan plans[] = {world_plan("a", &policy, 1)};
+    struct bench bench;
+    (void)state;
+    open_shared_bench(&bench, plans, 1);
+    assert_int_equal(igt_scheduler_grant(bench.scheduler, 0, bench.world.now_us), 1);
+    ingot_ksuid id = emit_claimed(&bench, &bench.owner), other = rival_claims(&bench, &id);
+    const struct igt_peer peer = {other, IGT_PEER_LIVING};
+    judge(&bench, &peer, 1);
+    assert_int_equal(sight(&bench, &id, 0), IGT_SIGHT_TAKEN);
+    assert_int_equal(show_claimed(&bench, &id, INGOT_STORED), IGT_NEXT_NOTHING);
+    turn(&bench);
+    assert_int_equal(bench.running_count, 0);
+    assert_int_equal(latest(&bench, &id).seq, 2);
+    close_bench(&bench);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -1647,6 +1695,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_first_claim_that_is_stored_after_the_stop_is_given_back),
         cmocka_unit_test(a_first_claim_of_which_somebody_else_was_faster_is_mended_from_the_chain),
         cmocka_unit_test(a_job_that_waits_already_is_claimed_only_once),
+        cmocka_unit_test(a_first_claim_that_was_shown_before_its_verdict_is_run_once),
+        cmocka_unit_test(a_first_claim_of_a_job_that_is_farther_leaves_it_to_the_chain),
     };
     if (argc > 1)
         seed = strtoull(argv[1], NULL, 10);
