@@ -52,6 +52,7 @@ class Connection:
         for link in (self.client, self.server):
             link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.swallows = False
+        self.unanswered = 0  # pipelines
 
     def cut(self):
         close(self.client)
@@ -84,6 +85,7 @@ class Connection:
         pipeline = b""
         while True:
             kind, message = read_message(self.client)
+            self.proxy.ahead += self.unanswered > 0 and kind != b"X"  # the end waits for nothing
             self.proxy.hold()
             if kind not in b"SQ":
                 pipeline += message
@@ -94,6 +96,7 @@ class Connection:
             if fate == DROP:
                 raise ConnectionError
             self.swallows = fate == SWALLOW
+            self.unanswered += 1
             self.server.sendall(message)
             if fate == SEVER:
                 raise ConnectionError
@@ -102,6 +105,10 @@ class Connection:
         while True:
             kind, message = read_message(self.server)
             self.proxy.hold()
+            if kind == b"Z" and self.unanswered:
+                self.unanswered -= 1
+            if kind == b"K" and self.proxy.hides_server:
+                message = message[:5] + struct.pack("!I", 1) + message[9:]
             if not self.swallows:
                 self.client.sendall(message)
             elif kind == b"Z":  # ready for the next query: it has committed
@@ -115,6 +122,8 @@ class Proxy:
         self.host, self.port_behind = host, int(port)
         self.delay_s = 0  # before each message is passed on
         self.struck = 0   # pipelines that met their fate
+        self.ahead = 0    # messages that did not wait for the answers to the pipeline before
+        self.hides_server = False  # as poolers do: the process that the client is told is none
         self.fates = []   # of those to come: [marker, fate]
         self.connections, self.lock = set(), threading.Lock()
         self.flows = threading.Event()

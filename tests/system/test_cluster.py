@@ -551,6 +551,23 @@ def terminated_backends_lose_nothing(lab):
 
 
 @test
+def nothing_is_sent_behind_a_commit_that_a_pooler_has_not_answered(lab):
+    cluster = Cluster(lab)
+    plain, pooler = (proxy.Proxy(lab.server.host, lab.server.port) for _ in range(2))
+    pooler.hides_server = True
+    for between in (plain, pooler):
+        lab.cleanups.append(between.close)
+        between.delay_s = 0.001
+        cluster.port = between.port
+        cluster.launch("serve")
+    cluster.populate(sql_clients=0)
+    cluster.goes_on(500)
+    cluster.finish()
+    check(plain.ahead > 0, "nothing was sent ahead where nothing is in the way")
+    equal(pooler.ahead, 0)
+
+
+@test
 def an_answer_that_was_cut_off_is_asked_for_again(lab):
     cluster = Cluster(lab)
     between = proxy.Proxy(lab.server.host, lab.server.port)

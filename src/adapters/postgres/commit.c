@@ -841,6 +841,12 @@ enum ingot_status postgres_send_commit(void *handle, const struct ingot_toolkit 
     if (count == INGOT_COMMITS_SENT_MAX)
         return ingot_error_set(err, INGOT_INVALID,
                                "store/postgres: %zu commits were sent and are not finished", count);
+    /*
+     * pgbouncer gives the server to somebody else when a transaction ends, even if the
+     * next one has arrived in part: the rest goes to another (its issue 759).
+     */
+    if (count && store->is_pooled)
+        return INGOT_UNSUPPORTED;
     enum ingot_status status = count ? INGOT_OK : postgres_ready(store, toolkit, err);
     return status ? status : launch(store, commit, last, err);
 }

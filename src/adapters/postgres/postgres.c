@@ -241,7 +241,7 @@ static enum ingot_status connect_store(struct postgres_store *store, struct ingo
 /* ---- what a server must be like ----------------------------------------- */
 
 /* The columns of sql_check_server. */
-enum check { K_VERSION, K_STANDBY, K_FSYNC, K_READ_ONLY, K_UTF8, K_NOW, K_SCHEMA };
+enum check { K_VERSION, K_STANDBY, K_FSYNC, K_READ_ONLY, K_UTF8, K_NOW, K_SCHEMA, K_PID };
 
 /* The columns of sql_check_life. */
 enum life { L_EPOCH, L_SAME_SERVER, L_MAY_CHANGE, L_FULL_PAGES };
@@ -313,6 +313,8 @@ static enum ingot_status check(struct postgres_store *store, const struct ingot_
     if (status)
         return status;
     status = judge_server(store, statements[0].result, toolkit->now_us(toolkit->context), err);
+    store->is_pooled =
+        postgres_get_int(statements[0].result, 0, K_PID) != PQbackendPID(store->connection);
     if (!status && store->started)
         status = judge_life(store, statements[1].result, err);
     postgres_clear(statements, count);

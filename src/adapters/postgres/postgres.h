@@ -21,8 +21,9 @@ struct postgres_store {
     char *conninfo;     /* holds the password: never shown */
     struct postgres_bell *bell;
     enum ingot_mode mode;
-    int started; /* the schema was seen to be the newest: checks are due after a connect */
-    int epoch;   /* of the store, read after each connect */
+    int started;   /* the schema was seen to be the newest: checks are due after a connect */
+    int epoch;     /* of the store, read after each connect */
+    int is_pooled; /* behind a pooler, which may take the server away after each Sync; likewise */
     int64_t next_connect_us;         /* monotonic: no try before that */
     int64_t connect_wait_us;         /* doubles with each failure, with jitter */
     char refusal[240];               /* why the last try failed; a struct ingot_error's message */

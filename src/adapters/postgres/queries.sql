@@ -6,7 +6,7 @@
 SELECT current_setting('server_version_num')::int, pg_is_in_recovery(),
        current_setting('fsync')::bool, current_setting('default_transaction_read_only')::bool,
        current_setting('server_encoding') = 'UTF8' AND current_setting('client_encoding') = 'UTF8',
-       clock_timestamp(), to_regclass('ingot.migrations') IS NOT NULL
+       clock_timestamp(), to_regclass('ingot.migrations') IS NOT NULL, pg_backend_pid()
 
 -- name: check_life
 SELECT e.epoch, e.system_identifier = c.system_identifier,
