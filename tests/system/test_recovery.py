@@ -93,11 +93,11 @@ def write_when_much_is_new(lab):
     wait_for(lambda: has_written(daemon), "a checkpoint")
     daemon.terminate()
     daemon = recovered(lab, SOME)
-    emit_many(daemon, HALF)
+    emit_many(daemon, AT_ONCE)
     check(not has_written(daemon), "most of it is listed already")
     daemon.terminate()
-    daemon = recovered(lab, SOME + HALF)
-    emit_many(daemon, SOME - HALF)  # too few without those that the one before has left
+    daemon = recovered(lab, SOME + AT_ONCE)
+    emit_many(daemon, SOME - AT_ONCE)  # too few without those that the one before has left
     wait_for(lambda: has_written(daemon), "a checkpoint")
     equal(ended(daemon), SOME + SOME)
     lab.verify()
