@@ -1331,6 +1331,58 @@ static void recover(struct bench *bench)
     ingot_page_destroy(page);
 }
 
+static struct ingot_transition first_claim(const ingot_ksuid *event_id, const ingot_ksuid *owner)
+{
+    return (struct ingot_transition){.event_id = *event_id,
+                                     .seq = 1,
+                                     .attempt = 1,
+                                     .state_before = INGOT_STATE_ACKNOWLEDGED,
+                                     .state_after = INGOT_STATE_EXECUTING,
+                                     .owner = *owner,
+                                     .due_us = INGOT_NO_TIME};
+}
+
+/* Shows the scheduler a job with its first claim, and the verdict of that; returns what is next. */
+static enum igt_next show_claimed(struct bench *bench, const ingot_ksuid *event_id,
+                                  enum ingot_verdict verdict)
+{
+    struct ingot_page *page = world_event(&bench->world, event_id);
+    const struct ingot_transition claim = first_claim(event_id, &bench->owner);
+    struct ingot_job job = page->events[0].jobs[0];
+    ingot_job_born(&job, event_id, 0, bench->world.now_us);
+    igt_scheduler_sight_claimed(bench->scheduler, &job, 0);
+    ingot_page_destroy(page);
+    return igt_scheduler_verdict(bench->scheduler, &claim, verdict, bench->world.now_us,
+                                 &bench->rows);
+}
+
+/* Stores an event and the first claim of its job by an owner. */
+static ingot_ksuid emit_claimed(struct bench *bench, const ingot_ksuid *owner)
+{
+    ingot_ksuid id = world_emit(&bench->world, one, 1, INGOT_NO_TIME);
+    struct ingot_commit_transition claim = {.row = first_claim(&id, owner),
+                                            .hangs_on = INGOT_ALONE};
+    world_commit(&bench->world, &claim, 1, INGOT_COMMIT_FIRST);
+    assert_int_equal(claim.verdict, INGOT_STORED);
+    return id;
+}
+
+/* An event whose first claim comes with it; now and then a cold read sees both before the verdict. */
+static void emit_with_first_claim(struct bench *bench)
+{
+    uint32_t grants = igt_scheduler_grant(bench->scheduler, 0, bench->world.now_us);
+    if (!grants)
+        return;
+    igt_scheduler_take_back(bench->scheduler, 0, grants - 1);
+    ingot_ksuid id = emit_claimed(bench, &bench->owner);
+    if (world_roll(&bench->world, 2))
+        recover(bench);
+    if (world_roll(&bench->world, 2))
+        igt_scheduler_plan(bench->scheduler, bench->world.now_us, &bench->rows);
+    assert_int_equal(show_claimed(bench, &id, INGOT_STORED), IGT_NEXT_DELIVER);
+    bench->running[bench->running_count++] = latest(bench, &id);
+}
+
 /* Hours of virtual time with random outcomes, rivals, pauses and crashes. */
 static void row_3_whatever_happens_every_job_ends_and_every_chain_is_right(void **state)
 {
@@ -1345,8 +1397,10 @@ static void row_3_whatever_happens_every_job_ends_and_every_chain_is_right(void 
     open_bench(&bench, plans, 2);
     for (int step = 0; step < 4000; step++) {
         uint64_t roll = world_roll(&bench.world, 100);
-        if (roll < 15 && step < 3000) {
+        if (roll < 10 && step < 3000) {
             emit(&bench, both, 1 + world_roll(&bench.world, 2));
+        } else if (roll < 15 && step < 3000) {
+            emit_with_first_claim(&bench);
         } else if (roll < 70 && bench.running_count) {
             size_t place = world_roll(&bench.world, bench.running_count);
             enum igt_report report =
@@ -1384,42 +1438,6 @@ static void row_3_whatever_happens_every_job_ends_and_every_chain_is_right(void 
 }
 
 /* ---- first claims ------------------------------------------------------- */
-
-static struct ingot_transition first_claim(const ingot_ksuid *event_id, const ingot_ksuid *owner)
-{
-    return (struct ingot_transition){.event_id = *event_id,
-                                     .seq = 1,
-                                     .attempt = 1,
-                                     .state_before = INGOT_STATE_ACKNOWLEDGED,
-                                     .state_after = INGOT_STATE_EXECUTING,
-                                     .owner = *owner,
-                                     .due_us = INGOT_NO_TIME};
-}
-
-/* Shows the scheduler a job with its first claim, and the verdict of that; returns what is next. */
-static enum igt_next show_claimed(struct bench *bench, const ingot_ksuid *event_id,
-                                  enum ingot_verdict verdict)
-{
-    struct ingot_page *page = world_event(&bench->world, event_id);
-    const struct ingot_transition claim = first_claim(event_id, &bench->owner);
-    struct ingot_job job = page->events[0].jobs[0];
-    ingot_job_born(&job, event_id, 0, bench->world.now_us);
-    igt_scheduler_sight_claimed(bench->scheduler, &job, 0);
-    ingot_page_destroy(page);
-    return igt_scheduler_verdict(bench->scheduler, &claim, verdict, bench->world.now_us,
-                                 &bench->rows);
-}
-
-/* Stores an event and the first claim of its job by an owner. */
-static ingot_ksuid emit_claimed(struct bench *bench, const ingot_ksuid *owner)
-{
-    ingot_ksuid id = world_emit(&bench->world, one, 1, INGOT_NO_TIME);
-    struct ingot_commit_transition claim = {.row = first_claim(&id, owner),
-                                            .hangs_on = INGOT_ALONE};
-    world_commit(&bench->world, &claim, 1, INGOT_COMMIT_FIRST);
-    assert_int_equal(claim.verdict, INGOT_STORED);
-    return id;
-}
 
 static void first_claims_are_granted_for_the_room_that_is_left(void **state)
 {
