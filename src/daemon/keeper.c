@@ -152,7 +152,10 @@ static enum ingot_status follow_from_now(struct igt_keeper *keeper, struct ingot
                               ret_followed, err);
 }
 
-/* What the store had before the horizon of a cursor from before the read, the read finds. */
+/*
+ * Tells of all that is live in lanes. Whatever the store had when that began, the loop has
+ * then: READY says up to which horizon, for on SQLite nobody else would.
+ */
 static void read_lanes(struct igt_keeper *keeper, const struct ingot_lanes *lanes, uint64_t number)
 {
     struct ingot_error err = {0};

@@ -9,6 +9,7 @@
 
 struct igt_teller;
 
+/* Starts the thread. */
 enum ingot_status igt_teller_start(struct igt_teller **ret_teller, struct ingot_error *err);
 
 enum igt_telling {

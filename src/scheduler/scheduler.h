@@ -117,7 +117,8 @@ void igt_scheduler_set_peers(struct igt_scheduler *scheduler, const struct igt_p
 /*
  * Learns of a job: from the gateway, by following, from a cold read. Of job are
  * read destination, event, number, created_us and latest. One that executes for
- * an owner who is dead is taken over.
+ * an owner who is dead is taken over; one that executes for us is read again first, for
+ * the verdict of its first claim may be on its way.
  */
 enum igt_sight igt_scheduler_sight(struct igt_scheduler *scheduler, const struct ingot_job *job,
                                    int64_t now_us);
@@ -198,7 +199,11 @@ void igt_scheduler_report(struct igt_scheduler *scheduler, const struct igt_map_
                           enum igt_report report, int64_t retry_after_us, struct ingot_bytes error,
                           int64_t now_us, struct igt_rows *rows);
 
-/* Takes the answer to a read: what memory holds of the job is replaced. NULL: there is no such job. */
+/*
+ * Takes the answer to a read: what memory holds of the job is replaced. It was read after
+ * what was written before it was asked for, and comes after the verdicts of that. NULL:
+ * there is no such job.
+ */
 void igt_scheduler_mend(struct igt_scheduler *scheduler, const struct igt_map_key *key,
                         const struct ingot_job *job, int64_t now_us);
 
