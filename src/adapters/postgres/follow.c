@@ -1,7 +1,9 @@
 /*
  * Following: what is visible now and was not to the snapshot that the cursor
  * holds (PROTOCOL 3.1 to 3.4). Rows are taken as they come, for a cold follower
- * may be shown millions.
+ * may be shown millions. A cursor also holds a mark, an instant and the number of
+ * a transaction at it, so that the server need not look into segments of long
+ * before (docs/decisions/0019).
  */
 #include "postgres.h"
 #include "postgres_sql.h"
@@ -10,8 +12,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A cursor: "1:", the epoch, the system's identifier, the snapshot. */
+/*
+ * A cursor: "2:", the epoch, the system's identifier, the mark's microseconds and
+ * number, the snapshot. One of before, "1:", has no mark.
+ */
 #define CURSOR_BYTES_MAX (1u << 20)
+
+/* No id is of a later time. */
+#define MARK_LAST_US ((INGOT_KSUID_EPOCH + UINT64_C(0xffffffff)) * 1000000)
 
 /* The columns of ingot.follow. */
 enum column {
@@ -31,7 +39,8 @@ enum column {
     C_SYSTEM,
     C_STARTED,
     C_IN_RECOVERY,
-    C_IS_OURS
+    C_IS_OURS,
+    C_MARK /* as a cursor has it */
 };
 
 /* Who follows, and what the first row said. */
@@ -76,9 +85,12 @@ static enum ingot_status add_cursor(struct postgres_parameters *parameters,
                                     struct ingot_bytes cursor, struct ingot_error *err)
 {
     const char *at = cursor.data, *end = cursor.len ? at + cursor.len : at;
-    uint64_t version, epoch, system;
-    if (cursor.len > CURSOR_BYTES_MAX || !read_number(&at, end, 1, &version) || version != 1 ||
+    uint64_t version, epoch, system, marked_us = 0, mark_xid = 0;
+    if (cursor.len > CURSOR_BYTES_MAX || !read_number(&at, end, 2, &version) || version == 0 ||
         !read_number(&at, end, INT32_MAX, &epoch) || !read_number(&at, end, UINT64_MAX, &system))
+        return not_ours(err);
+    if (version == 2 && (!read_number(&at, end, MARK_LAST_US, &marked_us) ||
+                         !read_number(&at, end, INT64_MAX, &mark_xid)))
         return not_ours(err);
     for (const char *c = at; c < end; c++)
         if (!strchr("0123456789:,", *c) || !*c)
@@ -86,6 +98,8 @@ static enum ingot_status add_cursor(struct postgres_parameters *parameters,
     postgres_add_text(parameters, (struct ingot_bytes){at, (size_t)(end - at)});
     postgres_add_int(parameters, (int32_t)epoch);
     postgres_add_long(parameters, (int64_t)system);
+    postgres_add_long(parameters, (int64_t)mark_xid);
+    postgres_add_time(parameters, version == 2 ? (int64_t)marked_us : INGOT_NO_TIME);
     return INGOT_OK;
 }
 
@@ -94,6 +108,8 @@ static void add_no_cursor(struct postgres_parameters *parameters)
     postgres_add_null(parameters);
     postgres_add_int(parameters, 0);
     postgres_add_long(parameters, 0);
+    postgres_add_long(parameters, 0);
+    postgres_add_time(parameters, INGOT_NO_TIME);
 }
 
 /* Another one after each start of the server, and for each server (PROTOCOL 3.3). */
@@ -110,25 +126,26 @@ static uint64_t life_of(uint64_t system, uint64_t started_us)
 static enum ingot_status take_head(const PGresult *row, struct follower *follower,
                                    struct ingot_error *err)
 {
-    struct ingot_bytes snapshot = postgres_get_bytes(row, 0, C_SNAPSHOT);
+    const struct ingot_bytes mark = postgres_get_bytes(row, 0, C_MARK);
+    const struct ingot_bytes snapshot = postgres_get_bytes(row, 0, C_SNAPSHOT);
     const uint64_t system = (uint64_t)postgres_get_int(row, 0, C_SYSTEM);
-    char begin[64];
     if (postgres_get_int(row, 0, C_IN_RECOVERY))
         return ingot_error_set(err, INGOT_RETRY,
                                "store/postgres: the server is a standby; waiting for a primary");
     if (!follower->begins && !postgres_get_int(row, 0, C_IS_OURS))
         return not_ours(err);
-    int len =
-        snprintf(begin, sizeof begin, "1:%lld:%llu:", (long long)postgres_get_int(row, 0, C_EPOCH),
-                 (unsigned long long)system);
-    char *cursor = ingot_page_alloc(follower->page, (size_t)len + snapshot.len + 1);
+    if (!mark.data || !snapshot.data)
+        return postgres_corrupt(err, "a place to follow from that cannot be read");
+    const size_t size = 64 + mark.len + snapshot.len;
+    char *cursor = ingot_page_alloc(follower->page, size);
     if (!cursor)
         return postgres_no_memory(err);
-    memcpy(cursor, begin, (size_t)len);
-    if (snapshot.len)
-        memcpy(cursor + len, snapshot.data, snapshot.len);
+    int len =
+        snprintf(cursor, size, "2:%lld:%llu:%.*s%.*s", (long long)postgres_get_int(row, 0, C_EPOCH),
+                 (unsigned long long)system, (int)mark.len, (const char *)mark.data,
+                 (int)snapshot.len, (const char *)snapshot.data);
     follower->followed = (struct ingot_followed){
-        .cursor = {cursor, (size_t)len + snapshot.len},
+        .cursor = {cursor, (size_t)len},
         .horizon = (uint64_t)postgres_get_int(row, 0, C_XID),
         .life = life_of(system, (uint64_t)postgres_get_int(row, 0, C_STARTED)),
     };
@@ -263,7 +280,7 @@ static enum ingot_status take_rows(struct postgres_store *store, struct follower
 /* In a pipeline, at whose end libpq forgets that rows were to come one by one. */
 static int send_statement(PGconn *connection, const struct postgres_parameters *parameters)
 {
-    const int binary[] = {1, 1, 1, 1};
+    const int binary[] = {1, 1, 1, 1, 1, 1};
     return PQenterPipelineMode(connection) &&
            PQsendQueryParams(connection, sql_follow, parameters->count, parameters->types,
                              (const char *const *)parameters->values, parameters->lengths, binary,
@@ -278,8 +295,11 @@ enum ingot_status postgres_follow(void *handle, const struct ingot_toolkit *tool
                                   struct ingot_followed *ret_followed, struct ingot_error *err)
 {
     struct postgres_store *store = handle;
-    struct follower follower = {sighted, context,           toolkit,
-                                page,    {{NULL, 0}, 0, 0}, !from->cursor.data};
+    struct follower follower = {.sighted = sighted,
+                                .context = context,
+                                .toolkit = toolkit,
+                                .page = page,
+                                .begins = !from->cursor.data};
     struct postgres_parameters parameters = {0};
     const enum postgres_type number = POSTGRES_LONG;
     enum ingot_status status = INGOT_OK;

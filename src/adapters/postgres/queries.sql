@@ -240,5 +240,5 @@ FETCH 2000 FROM scan_transitions
 -- ---- follow.c ----
 
 -- name: follow
-SELECT * FROM ingot.follow($1::pg_snapshot, $2, $3, $4)
+SELECT * FROM ingot.follow($1::pg_snapshot, $2, $3, $4, $5, $6)
 
