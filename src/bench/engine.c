@@ -1,6 +1,7 @@
 /* The engine, its ledger and its producers; see engine.h. */
 #include "engine.h"
 
+#include "core/thread.h"
 #include "core/toolkit.h"
 
 #include <pthread.h>
@@ -250,8 +251,8 @@ enum ingot_status igt_engine_start(const struct igt_engine_config *config,
     if (!status)
         status =
             igt_daemon_start(engine->config, config->role, &engine->toolkit, &engine->daemon, err);
-    if (!status && pthread_create(&engine->thread, NULL, run, engine) != 0)
-        status = ingot_error_set(err, INGOT_IO, "bench: could not start a thread");
+    if (!status)
+        status = igt_thread_start(&engine->thread, "bench", run, engine, err);
     engine->running = !status;
     if (status)
         igt_engine_destroy(engine);
@@ -433,14 +434,16 @@ enum ingot_status igt_producers_start(const struct igt_production *production,
     producers->began_us = igt_bench_now_us();
     pthread_mutex_init(&producers->lock, NULL);
     ingot_ksuid_generator_init(&producers->ids);
-    while (producers->started < production->threads &&
-           pthread_create(&producers->threads[producers->started], NULL, work, producers) == 0)
-        producers->started++;
-    if (producers->started < production->threads) {
+    enum ingot_status status = INGOT_OK;
+    while (producers->started < production->threads && !status) {
+        status = igt_thread_start(&producers->threads[producers->started], "bench", work, producers,
+                                  err);
+        producers->started += !status;
+    }
+    if (status) {
         igt_producers_stop(producers);
         igt_producers_join(producers, NULL);
-        return ingot_error_set(err, INGOT_IO, "bench: could not start %u threads",
-                               production->threads);
+        return status;
     }
     *ret_producers = producers;
     return INGOT_OK;

@@ -4,6 +4,7 @@
 #include "engine.h"
 
 #include "core/arena.h"
+#include "core/thread.h"
 #include "core/toolkit.h"
 #include "store/checkpoint.h"
 
@@ -269,8 +270,7 @@ static enum ingot_status load_in_threads(struct filler *filler, const struct ing
     for (; started < filler->operations->connections && !status; started += !status) {
         struct hand *hand = &filler->hands[started];
         hand->filler = filler;
-        if (pthread_create(&hand->thread, NULL, work[started], hand) != 0)
-            status = ingot_error_set(err, INGOT_IO, "bench: could not start a thread");
+        status = igt_thread_start(&hand->thread, "bench", work[started], hand, err);
     }
     if (status)
         stop(filler);

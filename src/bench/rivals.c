@@ -1,6 +1,8 @@
 /* Runs of the queue written by hand, with a thread for each connection; see measure.h. */
 #include "measure.h"
 
+#include "core/thread.h"
+
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -119,10 +121,8 @@ enum ingot_status igt_run_rival(const struct igt_bench *bench,
     }
     int64_t began_us = igt_bench_now_us();
     while (started < opened && !status) {
-        if (pthread_create(&workers[started].thread, NULL, work, &workers[started]) == 0)
-            started++;
-        else
-            status = ingot_error_set(err, INGOT_IO, "bench: could not start a thread");
+        status = igt_thread_start(&workers[started].thread, "bench", work, &workers[started], err);
+        started += !status;
     }
     if (!status)
         status = igt_wait_for_count(bench, igt_counter_of(&done), course->jobs, sample, err);

@@ -3,11 +3,11 @@
 
 #include "core/limits.h"
 #include "core/model.h"
+#include "core/thread.h"
 #include "recent.h"
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
 
 /* Events that are read at a time. */
 #define READS_MAX 1000u
@@ -274,16 +274,14 @@ enum ingot_status igt_fetcher_start(struct ingot_store *store, enum igt_keeping 
         fetcher->recent = igt_recent_create(IGT_RECENT_BYTES_MAX); /* without it they are read */
     pthread_mutex_init(&fetcher->lock, NULL);
     pthread_cond_init(&fetcher->work, NULL);
-    int code = pthread_create(&fetcher->thread, NULL, run, fetcher);
-    if (code) {
+    enum ingot_status status = igt_thread_start(&fetcher->thread, "fetcher", run, fetcher, err);
+    if (status) {
         igt_recent_destroy(fetcher->recent);
         pthread_cond_destroy(&fetcher->work);
         pthread_mutex_destroy(&fetcher->lock);
         free(fetcher);
-        return ingot_error_set(err, INGOT_IO, "fetcher: could not start a thread: %s",
-                               strerror(code));
+        return status;
     }
-    pthread_setname_np(fetcher->thread, "fetcher");
     *ret_fetcher = fetcher;
     return INGOT_OK;
 }

@@ -1,12 +1,12 @@
 /* The follower's thread: poll, tell, wait; see follower.h. */
 #include "follower.h"
 
+#include "core/thread.h"
 #include "core/toolkit.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 /* The longest time between two polls: while something comes, and while nothing does (PROTOCOL 7). */
@@ -143,13 +143,11 @@ enum ingot_status igt_follower_start(struct ingot_store *store, const struct ing
     follower->store = store;
     follower->toolkit = toolkit;
     follower->desk = *desk;
-    int code = pthread_create(&follower->thread, NULL, run, follower);
-    if (code) {
+    enum ingot_status status = igt_thread_start(&follower->thread, "follower", run, follower, err);
+    if (status) {
         free(follower);
-        return ingot_error_set(err, INGOT_IO, "follower: could not start a thread: %s",
-                               strerror(code));
+        return status;
     }
-    pthread_setname_np(follower->thread, "follower");
     *ret_follower = follower;
     return INGOT_OK;
 }

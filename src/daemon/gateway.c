@@ -9,6 +9,7 @@
 #include "core/json.h"
 #include "core/limits.h"
 #include "core/model.h"
+#include "core/thread.h"
 #include "core/toolkit.h"
 #include "store/validate.h"
 
@@ -555,13 +556,12 @@ static void *serve(void *context)
 static enum ingot_status start_thread(struct igt_gateway *gateway, struct ingot_error *err)
 {
     gateway->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    int code =
-        gateway->wake_fd < 0 ? errno : pthread_create(&gateway->thread, NULL, serve, gateway);
-    if (code)
-        return ingot_error_set(err, INGOT_IO, "gateway: could not start a thread: %s",
-                               strerror(code));
-    gateway->has_thread = 1;
-    return INGOT_OK;
+    if (gateway->wake_fd < 0)
+        return ingot_error_set(err, INGOT_IO, "gateway: could not make an eventfd: %s",
+                               strerror(errno));
+    enum ingot_status status = igt_thread_start(&gateway->thread, "gateway", serve, gateway, err);
+    gateway->has_thread = !status;
+    return status;
 }
 
 enum ingot_status igt_gateway_start(const char *host, uint16_t port,

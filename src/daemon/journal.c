@@ -2,6 +2,7 @@
 #include "journal.h"
 
 #include "core/limits.h"
+#include "core/thread.h"
 #include "core/toolkit.h"
 #include "teller.h"
 
@@ -760,14 +761,12 @@ enum ingot_status igt_journal_start(struct ingot_store *store, const struct ingo
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_cond_init(&journal->work, &attributes);
     pthread_condattr_destroy(&attributes);
-    int code = pthread_create(&journal->thread, NULL, run, journal);
-    if (code) {
+    status = igt_thread_start(&journal->thread, "journal", run, journal, err);
+    if (status) {
         igt_teller_stop(journal->teller);
         igt_journal_destroy(journal);
-        return ingot_error_set(err, INGOT_IO, "journal: could not start a thread: %s",
-                               strerror(code));
+        return status;
     }
-    pthread_setname_np(journal->thread, "journal");
     *ret_journal = journal;
     return INGOT_OK;
 }

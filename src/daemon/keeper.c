@@ -3,6 +3,7 @@
 
 #include "core/instant.h"
 #include "core/limits.h"
+#include "core/thread.h"
 #include "core/toolkit.h"
 #include "store/checkpoint.h"
 
@@ -406,13 +407,11 @@ enum ingot_status igt_keeper_start(struct ingot_store *reader, struct ingot_stor
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_cond_init(&keeper->asked, &attributes);
     pthread_condattr_destroy(&attributes);
-    int code = pthread_create(&keeper->thread, NULL, run, keeper);
-    if (code) {
+    enum ingot_status status = igt_thread_start(&keeper->thread, "keeper", run, keeper, err);
+    if (status) {
         free(keeper);
-        return ingot_error_set(err, INGOT_IO, "keeper: could not start a thread: %s",
-                               strerror(code));
+        return status;
     }
-    pthread_setname_np(keeper->thread, "keeper");
     *ret_keeper = keeper;
     return INGOT_OK;
 }

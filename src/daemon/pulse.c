@@ -1,11 +1,11 @@
 /* The pulse's thread: beat, look, tell; see pulse.h. */
 #include "pulse.h"
 
+#include "core/thread.h"
 #include "core/toolkit.h"
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 /* Heartbeats in a lease, and how often the others' are looked at in between. */
@@ -209,13 +209,11 @@ enum ingot_status igt_pulse_start(struct ingot_store *store, const struct ingot_
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_cond_init(&pulse->stop, &attributes);
     pthread_condattr_destroy(&attributes);
-    int code = pthread_create(&pulse->thread, NULL, run, pulse);
-    if (code) {
+    enum ingot_status status = igt_thread_start(&pulse->thread, "pulse", run, pulse, err);
+    if (status) {
         free(pulse);
-        return ingot_error_set(err, INGOT_IO, "pulse: could not start a thread: %s",
-                               strerror(code));
+        return status;
     }
-    pthread_setname_np(pulse->thread, "pulse");
     *ret_pulse = pulse;
     return INGOT_OK;
 }

@@ -1,9 +1,10 @@
 /* Telling requests what became of them; see teller.h. */
 #include "teller.h"
 
+#include "core/thread.h"
+
 #include <pthread.h>
 #include <stdlib.h>
-#include <string.h>
 
 struct igt_teller {
     pthread_t thread;
@@ -54,15 +55,13 @@ enum ingot_status igt_teller_start(struct igt_teller **ret_teller, struct ingot_
     teller->last_request = &teller->requests;
     pthread_mutex_init(&teller->lock, NULL);
     pthread_cond_init(&teller->work, NULL);
-    int code = pthread_create(&teller->thread, NULL, run, teller);
-    if (code) {
+    enum ingot_status status = igt_thread_start(&teller->thread, "teller", run, teller, err);
+    if (status) {
         pthread_cond_destroy(&teller->work);
         pthread_mutex_destroy(&teller->lock);
         free(teller);
-        return ingot_error_set(err, INGOT_IO, "journal: could not start a thread: %s",
-                               strerror(code));
+        return status;
     }
-    pthread_setname_np(teller->thread, "teller");
     *ret_teller = teller;
     return INGOT_OK;
 }
