@@ -1197,6 +1197,34 @@ static void settings_and_segments_are_those_of_the_server(void **state)
     assert_int_equal(ingot_store_make_segments(fixture->store, NULL, NULL), INGOT_OK);
 }
 
+/* The server refuses to be asked for more events than the cursor's, one, and one more. */
+static void a_page_of_find_reads_no_more_events_than_it_needs(void **state)
+{
+    struct fixture *fixture = *state;
+    struct ingot_where where = {.limit = 1};
+    struct ingot_error err = {0};
+    for (size_t i = 0; i < 5; i++)
+        fixture_put_one(fixture, "a");
+    assert_int_equal(
+        fixture_sql(fixture,
+                    "ALTER FUNCTION ingot.find_events RENAME TO find_events_of;"
+                    "CREATE FUNCTION ingot.find_events(behind bytea, how_many int, discarded "
+                    "boolean) RETURNS SETOF ingot.event_row LANGUAGE plpgsql STABLE AS $$ BEGIN "
+                    "IF how_many > 3 THEN RAISE '% events were asked for', how_many; END IF; "
+                    "RETURN QUERY SELECT * FROM ingot.find_events_of(behind, how_many, discarded);"
+                    " END $$"),
+        0);
+    for (size_t i = 0; i < 5; i++) {
+        struct ingot_page *page = NULL;
+        if (ingot_store_find(fixture->store, NULL, &where, &page, &err))
+            fail_msg("%s", err.message);
+        assert_int_equal(page->job_count, 1);
+        assert_int_equal(page->more, i < 4);
+        where.after = page->next;
+        ingot_page_destroy(page);
+    }
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
@@ -1230,6 +1258,7 @@ int main(void)
         TEST(the_newest_complete_checkpoint_before_an_instant_is_read),
         TEST(checkpoints_of_all_lanes_are_stored_together_or_not_at_all),
         TEST(settings_and_segments_are_those_of_the_server),
+        TEST(a_page_of_find_reads_no_more_events_than_it_needs),
     };
 #undef TEST
     fixture_use("postgres");

@@ -500,8 +500,10 @@ static enum ingot_status find(struct postgres_store *store, struct finding *find
                               struct ingot_error *err)
 {
     ingot_ksuid from = finding->where->after.event_id;
-    int32_t wanted = 1 + (int32_t)(finding->where->limit < FIND_EVENTS_MAX ? finding->where->limit
-                                                                           : FIND_EVENTS_MAX - 1);
+    /* The cursor's, what may be found, and one that says that there is more. */
+    int32_t wanted =
+        2 + (int32_t)(finding->where->limit < FIND_EVENTS_MAX - 2 ? finding->where->limit
+                                                                  : FIND_EVENTS_MAX - 2);
     enum ingot_status status = INGOT_OK;
     int last = 0;
     while (!status && !last && !finding->page->more) {
