@@ -46,6 +46,8 @@ struct igt_delivery_loop {
     uint64_t handed;       /* commits of ours whose results came */
     uint64_t cursor_needs; /* so many of them must have, for all before the cursor to be here */
     uint64_t taken;        /* the highest position whose jobs are in memory */
+    uint64_t swept;        /* jobs that this sweep has shown */
+    uint64_t mended;       /* of them, those that memory did not have so */
 
     struct igt_checkpointing checkpointing;
 
@@ -407,6 +409,19 @@ static void take_followed(struct igt_delivery_loop *loop, const struct igt_news 
     take_cursor(loop, news);
 }
 
+/* What memory lacks, or has as it was before, it learns now. */
+static void take_swept(struct igt_delivery_loop *loop, const struct igt_news *news, int64_t now_us)
+{
+    for (size_t i = 0; i < news->job_count; i++) {
+        enum igt_sight sight =
+            igt_scheduler_sweep_show(loop->scheduler, &news->jobs[i].job, now_us);
+        if (sight == IGT_SIGHT_FULL)
+            abort();
+        loop->mended += sight == IGT_SIGHT_TAKEN;
+    }
+    loop->swept += news->job_count;
+}
+
 static void take_one_news(struct igt_delivery_loop *loop, struct igt_news *news)
 {
     int64_t now_us = igt_now_us(loop->toolkit);
@@ -430,16 +445,16 @@ static void take_one_news(struct igt_delivery_loop *loop, struct igt_news *news)
         take_ready(loop, news);
         break;
     case IGT_NEWS_SWEEP_BEGIN:
+        loop->swept = loop->mended = 0;
         igt_scheduler_sweep_begin(loop->scheduler);
         break;
     case IGT_NEWS_SWEPT:
-        for (size_t i = 0; i < news->job_count; i++)
-            if (igt_scheduler_sweep_show(loop->scheduler, &news->jobs[i].job, now_us) ==
-                IGT_SIGHT_FULL)
-                abort();
+        take_swept(loop, news, now_us);
         break;
     case IGT_NEWS_SWEEP_END:
         igt_scheduler_sweep_end(loop->scheduler, &batch_of(loop)->rows);
+        igt_log(loop->toolkit, INGOT_INFO, "event=swept jobs=%llu mended=%llu",
+                (unsigned long long)loop->swept, (unsigned long long)loop->mended);
         break;
     case IGT_NEWS_WRITTEN:
         igt_checkpointing_written(&loop->checkpointing, news->bytes, now_us);

@@ -643,7 +643,8 @@ enum ingot_status igt_live_find(struct ingot_store *store, const struct ingot_to
 {
     struct igt_candidates *candidates = NULL;
     struct ingot_page *page = NULL;
-    if ((where->status_in ? where->status_in : TERMINAL) & ~where->status_notin & TERMINAL)
+    if (where->way == INGOT_FIND_EVERY_JOB ||
+        (where->status_in ? where->status_in : TERMINAL) & ~where->status_notin & TERMINAL)
         return INGOT_OK;
     enum ingot_status status = candidates_for(store, toolkit, where, &candidates, err);
     if (!status && covers_all(candidates)) {
@@ -660,6 +661,10 @@ enum ingot_status igt_live_find(struct ingot_store *store, const struct ingot_to
         ingot_page_destroy(page);
         igt_candidates_destroy(candidates);
         return status;
+    }
+    if (page && !page->more) { /* many live jobs make long lists, and this was their last page */
+        igt_candidates_destroy(candidates);
+        candidates = NULL;
     }
     igt_candidates_destroy(exchange(store, candidates));
     if (page)

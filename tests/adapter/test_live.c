@@ -264,6 +264,7 @@ enum manner {
     WELL,
     DAMAGED,  /* a bit of the body is wrong */
     GENEROUS, /* lists finished jobs as well */
+    FORGETFUL /* lists none */
 };
 
 static struct ingot_page *cursor_of_now(struct ingot_store *store, struct ingot_bytes *ret_cursor)
@@ -293,7 +294,7 @@ static void write_checkpoints(struct fixture *fixture, const struct ingot_lanes 
         size_t id_count = 0;
         if (!igt_lanes_has(lanes, lane))
             continue;
-        for (size_t i = 0; i < page->event_count; i++)
+        for (size_t i = 0; i < page->event_count && manner != FORGETFUL; i++)
             for (size_t j = 0; j < page->events[i].job_count; j++)
                 if (ingot_lane_of(page->events[i].jobs[j].destination) == lane)
                     ids[id_count++] = page->events[i].id;
@@ -1208,6 +1209,49 @@ protocol_3_3_a_page_after_a_restart_of_the_server_reads_the_checkpoints_anew(voi
     assert_int_equal(work.finds, 0);
 }
 
+static void protocol_3_8_who_mistrusts_the_lists_is_shown_what_they_lack(void **state)
+{
+    struct fixture *fixture = *state;
+    struct ingot_where where = {.status_notin = TERMINAL, .limit = 1};
+    ingot_ksuid ids[3];
+    for (size_t i = 0; i < 2; i++)
+        ids[i] = fixture_put_one(fixture, "crm");
+    take_all_checkpoints(fixture, FORGETFUL);
+    ids[2] = fixture_put_one(fixture, "crm");
+    struct ingot_page *page = find(fixture, &where);
+    assert_int_equal(page->job_count, 1);
+    assert_memory_equal(&page->events[0].id, &ids[2], 20);
+    ingot_page_destroy(page);
+    where.way = INGOT_FIND_EVERY_JOB;
+    for (size_t i = 0; i < 3; i++) {
+        page = find(fixture, &where);
+        assert_int_equal(page->job_count, 1);
+        assert_memory_equal(&page->events[0].id, &ids[i], 20);
+        assert_int_equal(page->more, i < 2);
+        where.after = page->next;
+        ingot_page_destroy(page);
+    }
+    assert_int_equal(work.finds, 3);
+}
+
+static void after_the_last_page_of_find_no_lists_are_kept(void **state)
+{
+    struct fixture *fixture = *state;
+    struct ingot_where where = {.status_notin = TERMINAL, .limit = 1};
+    for (size_t i = 0; i < 2; i++)
+        fixture_put_one(fixture, "crm");
+    take_all_checkpoints(fixture, WELL);
+    for (int more = 1; more;) {
+        struct ingot_page *page = find(fixture, &where);
+        more = page->more;
+        assert_int_equal(fixture->store->candidates != NULL, more);
+        where.after = page->next;
+        ingot_page_destroy(page);
+    }
+    assert_int_equal(work.finds, 0);
+    assert_int_equal(work.lists, 1);
+}
+
 static void a_find_that_begins_reads_the_checkpoints_anew(void **state)
 {
     struct fixture *fixture = *state;
@@ -1543,6 +1587,8 @@ int main(int argc, char **argv)
         TEST(who_only_reads_finds_without_reading_history_too),
         TEST(a_further_page_of_find_has_what_came_since_the_first),
         TEST(protocol_3_3_a_page_after_a_restart_of_the_server_reads_the_checkpoints_anew),
+        TEST(protocol_3_8_who_mistrusts_the_lists_is_shown_what_they_lack),
+        TEST(after_the_last_page_of_find_no_lists_are_kept),
         TEST(a_find_that_begins_reads_the_checkpoints_anew),
         TEST(what_comes_while_checkpoints_are_followed_is_on_the_next_page),
         TEST(lists_are_read_again_when_too_much_was_followed),
