@@ -17,9 +17,8 @@
 #define IGT_ERROR_BYTES_MAX 4096u /* a transition's error; what is longer is cut, and says so */
 
 /* a chain */
-#define IGT_SEQ_MAX 65535u    /* two bytes in a transition's id, see docs/decisions/0002 */
-#define IGT_SEQ_RESERVE 1000u /* the last numbers of a chain take terminal moves only */
-#define IGT_ATTEMPT_MAX 65535u
+#define IGT_SEQ_MAX 65535u     /* two bytes in a transition's id, see docs/decisions/0002 */
+#define IGT_SEQ_RESERVE 1000u  /* the last numbers of a chain take terminal moves only */
 #define IGT_RETRIES_MAX 20000u /* three rows an attempt must fit in a chain */
 
 /* admission of ids given by callers (PROTOCOL 6.1) */
@@ -48,7 +47,7 @@
 #define IGT_CONCURRENCY_MAX 1024u /* of one destination */
 #define IGT_TIMEOUT_US_MAX (INT64_C(86400) * 1000000)
 #define IGT_RETRY_AFTER_US_MAX (INT64_C(86400) * 1000000) /* a later one is clamped */
-#define IGT_ANSWER_BYTES_MAX 2048u /* of a destination's answer kept in an error */
+#define IGT_ANSWER_BYTES_MAX 256u /* of a destination's answer kept in an error */
 #define IGT_DESTINATIONS_MAX 4096u
 
 #endif

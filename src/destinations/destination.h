@@ -6,6 +6,8 @@
 #ifndef INGOT_DESTINATIONS_DESTINATION_H
 #define INGOT_DESTINATIONS_DESTINATION_H
 
+#include "core/limits.h"
+
 #include <ingot/ingot.h>
 #include <uv.h>
 
@@ -30,7 +32,7 @@ struct igt_outcome {
     int status_code;        /* HTTP's, or 0 */
     int64_t retry_after_us; /* instant that the destination asked for, or INGOT_NO_TIME */
     char message[240];      /* of a failure: what went wrong; no secret, no header, no query */
-    char answer[256];       /* of a failure: the beginning of the answer, printable UTF-8 */
+    char answer[IGT_ANSWER_BYTES_MAX]; /* of a failure: its beginning, printable UTF-8 */
 };
 
 typedef void igt_delivered_fn(void *context, const struct igt_outcome *outcome);
