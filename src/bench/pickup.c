@@ -2,9 +2,13 @@
 #include "measure.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #define PICKUP_SECONDS 3
 #define READY_SECONDS 1
+
+/* The raw limit: what one commit takes at that rate, on a machine that rests between two. */
+#define BY_HAND "a row inserted by hand"
 
 /* Adds the latencies as a sample with their median as its value. */
 static enum ingot_status add_latencies(struct igt_bench *bench, const char *variant,
@@ -134,6 +138,27 @@ static enum ingot_status pickup_across(struct igt_bench *bench, struct ingot_err
     return status;
 }
 
+/* ---- the raw limit ------------------------------------------------------ */
+
+static enum ingot_status insert_by_hand(struct igt_bench *bench, struct ingot_error *err)
+{
+    const size_t first = bench->options->rate * READY_SECONDS;
+    const size_t count = first + bench->options->rate * PICKUP_SECONDS;
+    const char *url = NULL;
+    int64_t *times = calloc(2 * count, sizeof *times);
+    if (!times)
+        return ingot_error_set(err, INGOT_NOMEM, "bench: memory ran out");
+    enum ingot_status status = igt_place_make(bench->place, &url, err);
+    if (!status)
+        status = igt_insert_by_rate(bench, url, (double)bench->options->rate, count, times,
+                                    times + count, err);
+    if (!status)
+        status =
+            add_latencies(bench, BY_HAND, times + first, times + count + first, count - first, err);
+    free(times);
+    return status;
+}
+
 static void judge(struct igt_bench *bench, const char *variant, double p50, double p99)
 {
     const struct igt_figure *figure = igt_bench_figure(bench, "pickup", variant);
@@ -151,6 +176,10 @@ enum ingot_status igt_measure_pickup(struct igt_bench *bench, struct ingot_error
     for (unsigned round = 0; round < bench->options->rounds && !status; round++) {
         igt_bench_progress(bench, "pickup", "one process", round);
         status = pickup_alone(bench, err);
+        if (!status && bench->options->baseline) {
+            igt_bench_progress(bench, "pickup", BY_HAND, round);
+            status = insert_by_hand(bench, err);
+        }
         if (status || igt_place_kind(bench->place) != IGT_PLACE_POSTGRES)
             continue;
         igt_bench_progress(bench, "pickup", "two processes", round);
@@ -160,5 +189,6 @@ enum ingot_status igt_measure_pickup(struct igt_bench *bench, struct ingot_error
         return status;
     judge(bench, "one process, from emit", 1.5, 5);
     judge(bench, "two processes, from emit", 5, 15);
+    judge(bench, BY_HAND, 0, 0);
     return INGOT_OK;
 }

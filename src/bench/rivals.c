@@ -57,6 +57,31 @@ enum ingot_status igt_fill_rival(const struct igt_bench *bench, const char *url,
     return status;
 }
 
+enum ingot_status igt_insert_by_rate(const struct igt_bench *bench, const char *url, double rate,
+                                     size_t count, int64_t *from, int64_t *to,
+                                     struct ingot_error *err)
+{
+    struct igt_rival *rival = NULL;
+    struct ingot_bytes data = {0};
+    enum ingot_status status = make_data(bench, &data, err);
+    if (!status)
+        status = igt_rival_open(url, IGT_RIVAL_QUEUE, &rival, err);
+    const int64_t began_us = igt_bench_now_us();
+    for (size_t i = 0; i < count && !status; i++) {
+        const int64_t at_us = began_us + (int64_t)((double)i * 1e6 / rate);
+        if (at_us > igt_bench_now_us())
+            igt_bench_sleep_us(at_us - igt_bench_now_us());
+        status = igt_bench_go_on(bench, err);
+        from[i] = igt_bench_now_us();
+        if (!status)
+            status = igt_rival_insert(rival, data, 1, err);
+        to[i] = igt_bench_now_us();
+    }
+    igt_rival_close(rival);
+    free((void *)(uintptr_t)data.data);
+    return status;
+}
+
 /* ---- workers ------------------------------------------------------------ */
 
 /* One connection's thread. */
