@@ -571,9 +571,13 @@ static enum ingot_status match_candidates(struct ingot_store *store,
             page->more = 1;
             break;
         }
-        /* Most have a job that matches: of more than are still wanted, most would be read in vain. */
+        /*
+         * Most have a job that matches: of more than are still wanted, most would be read
+         * in vain. But that of the cursor has had its page, and seldom has more jobs.
+         */
         count = where->limit - page->job_count;
         count = count < CHUNK_EVENTS ? count : CHUNK_EVENTS;
+        count += ingot_ksuid_compare(&candidates->ids[at], &where->after.event_id) == 0;
         count = candidates->count - at < count ? candidates->count - at : count;
         status =
             ingot_store_events(store, toolkit, candidates->ids + at, count, detail, &chunk, err);

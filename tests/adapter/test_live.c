@@ -42,7 +42,7 @@ static struct ingot_adapter watched;
 
 /* The work that the adapter was given. */
 static struct {
-    unsigned finds, follows, lists;
+    unsigned finds, follows, lists, lookups;
     size_t routing, whole; /* events looked up, without and with payloads */
 } work;
 
@@ -76,6 +76,7 @@ static enum ingot_status watch_events(void *handle, const struct ingot_toolkit *
 {
     if (detail == INGOT_DETAIL_ALL && meanwhile && !meanwhile_follow)
         do_meanwhile(handle, toolkit);
+    work.lookups++;
     *(detail == INGOT_DETAIL_ALL ? &work.whole : &work.routing) += event_count;
     return inner->events(handle, toolkit, event_ids, event_count, detail, page, err);
 }
@@ -1252,6 +1253,22 @@ static void after_the_last_page_of_find_no_lists_are_kept(void **state)
     assert_int_equal(work.lists, 1);
 }
 
+static void a_page_of_find_looks_up_its_events_at_once(void **state)
+{
+    struct fixture *fixture = *state;
+    struct ingot_where where = {.status_notin = TERMINAL, .limit = 2};
+    for (size_t i = 0; i < 6; i++)
+        fixture_put_one(fixture, "crm");
+    take_all_checkpoints(fixture, WELL);
+    for (unsigned pages = 1; pages <= 3; pages++) {
+        struct ingot_page *page = find(fixture, &where);
+        assert_int_equal(page->job_count, 2);
+        assert_int_equal(work.lookups, pages);
+        where.after = page->next;
+        ingot_page_destroy(page);
+    }
+}
+
 static void a_find_that_begins_reads_the_checkpoints_anew(void **state)
 {
     struct fixture *fixture = *state;
@@ -1589,6 +1606,7 @@ int main(int argc, char **argv)
         TEST(protocol_3_3_a_page_after_a_restart_of_the_server_reads_the_checkpoints_anew),
         TEST(protocol_3_8_who_mistrusts_the_lists_is_shown_what_they_lack),
         TEST(after_the_last_page_of_find_no_lists_are_kept),
+        TEST(a_page_of_find_looks_up_its_events_at_once),
         TEST(a_find_that_begins_reads_the_checkpoints_anew),
         TEST(what_comes_while_checkpoints_are_followed_is_on_the_next_page),
         TEST(lists_are_read_again_when_too_much_was_followed),
