@@ -226,7 +226,8 @@ class Cluster:
         for member in list(self.members):
             code = member.popen.poll()
             if code == 3 and not member.announced():
-                matches(member.log(), "^ingot: store/postgres: .*connect")
+                # a line of libpq's may be before it, if the server ended what had just begun
+                matches(member.log(), "(?m)^ingot: store/postgres: .*connect")
                 self.members.remove(member)
                 self.launch(member.verb)  # as a supervisor does
                 continue
