@@ -184,7 +184,10 @@ enum ingot_status igt_fill_rival(const struct igt_bench *bench, const char *url,
                                  const struct igt_rival_filling *filling, int64_t *ret_us,
                                  struct ingot_error *err);
 
-/* Inserts rows into the queue at a rate, each in a commit of its own; notes when each began and was on the disk. */
+/*
+ * Inserts rows into the queue by hand, rate a second, each in a commit of its own; from and
+ * to get the instants at which each began and was on the disk.
+ */
 enum ingot_status igt_insert_by_rate(const struct igt_bench *bench, const char *url, double rate,
                                      size_t count, int64_t *from, int64_t *to,
                                      struct ingot_error *err);

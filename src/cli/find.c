@@ -5,7 +5,6 @@
 #include "cli.h"
 
 #include "core/arena.h"
-#include "core/limits.h"
 #include "core/model.h"
 
 #include <errno.h>
@@ -15,8 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Jobs of a page: at first few, because each brings its payloads; then as many as are likely to fit. */
+/* Jobs of a page: at first few, because each brings its payloads; more where those are small. */
 #define PAGE_JOBS 100u
+#define PAGE_JOBS_MAX 1000u
 #define PAGE_BYTES (4u << 20)
 
 struct search {
@@ -213,17 +213,6 @@ static enum ingot_status write_lines(struct search *search, const struct ingot_p
     return status;
 }
 
-/* How many jobs the next page is to have; one without any says nothing about their size. */
-static uint32_t size_of_next_page(const struct search *search, const struct ingot_page *page)
-{
-    if (page->job_count == 0)
-        return search->page_jobs;
-    const size_t fit = PAGE_BYTES / (igt_arena_bytes(page->arena) / page->job_count + 1);
-    if (fit < PAGE_JOBS)
-        return PAGE_JOBS;
-    return fit < IGT_FIND_PAGE_JOBS_MAX ? (uint32_t)fit : IGT_FIND_PAGE_JOBS_MAX;
-}
-
 /* Takes and writes one page; ret_more says whether there may be another. */
 static enum ingot_status step(struct search *search, int *ret_more, struct ingot_error *err)
 {
@@ -238,7 +227,9 @@ static enum ingot_status step(struct search *search, int *ret_more, struct ingot
     search->where.after = page->next;
     if (page->job_count)
         igt_cli_progress_clear(&search->reader.progress);
-    search->page_jobs = size_of_next_page(search, page);
+    search->page_jobs = PAGE_JOBS;
+    if (igt_arena_bytes(page->arena) < PAGE_BYTES * search->where.limit / PAGE_JOBS_MAX)
+        search->page_jobs = PAGE_JOBS_MAX;
     status = search->form == IGT_FORM_JSON ? write_lines(search, page, err)
                                            : write_table(search, page, err);
     ingot_page_destroy(page);

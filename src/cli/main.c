@@ -442,7 +442,6 @@ static int open_standard_streams(void)
 
 int main(int argc, char **argv)
 {
-    static char output[65536]; /* or many rows would go to a file or a pipe in pages of memory */
     const char *from_environment = getenv("INGOT_STORE");
     struct igt_cli cli = {.store_url = from_environment && from_environment[0]
                                            ? from_environment
@@ -450,8 +449,6 @@ int main(int argc, char **argv)
     if (!open_standard_streams())
         return IGT_EXIT_STORE;
     setlocale(LC_CTYPE, "");
-    if (!isatty(STDOUT_FILENO))
-        setvbuf(stdout, output, _IOFBF, sizeof output);
     signal(SIGPIPE, SIG_DFL); /* who reads no more has seen enough */
     int code = run(&cli, argc, argv), failed = ferror(stdout);
     if ((fclose(stdout) != 0 || failed) && code < 128) {

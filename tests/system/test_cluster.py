@@ -7,6 +7,7 @@ usage: test_cluster.py [--seconds N] [--seed S] [TEST...]
 """
 
 import argparse
+import concurrent.futures
 import http.client
 import itertools
 import json
@@ -551,17 +552,19 @@ def terminated_backends_lose_nothing(lab):
     cluster.finish()
 
 
+CROWD, CROWD_EVENTS = 5, 3000  # requests, of which a commit holds one, and the events of each
+
+
 def crowd(member, between):
     """Sends a member what takes several commits, while the first of them is not answered."""
-    between.pause()
-    senders = [threading.Thread(target=member.emit, args=("nobody's", 3000)) for _ in range(5)]
-    for sender in senders:
-        sender.start()
-    for sender in senders:
-        sender.join(0.2)  # they wait in the journal by then; if not, the next crowd does
-    between.resume()
-    for sender in senders:
-        sender.join()
+    with concurrent.futures.ThreadPoolExecutor(CROWD) as pool:
+        between.pause()
+        sent = [pool.submit(member.emit, "nobody's", CROWD_EVENTS) for _ in range(CROWD)]
+        # they wait in the journal then; if not, the next crowd does
+        concurrent.futures.wait(sent, timeout=1)
+        between.resume()
+        for request in sent:
+            request.result()
 
 
 @test
@@ -575,13 +578,18 @@ def nothing_is_sent_behind_a_commit_that_a_pooler_has_not_answered(lab):
         cluster.port = between.port
         members.append(cluster.start())
 
+    crowds = itertools.count()
+
     def is_sent_ahead():
+        next(crowds)
         for member, between in zip(members, (plain, pooler)):
             crowd(member, between)
         return plain.ahead
     for _ in range(3):  # the pooler's member has had its chances too
         wait_for(is_sent_ahead, "a commit behind another where nothing is in the way")
     equal(pooler.ahead, 0)
+    equal(lab.sql("SELECT count(*) FROM ingot.events"),
+          [(next(crowds) * len(members) * CROWD * CROWD_EVENTS,)])
     cluster.settle()
     lab.verify()
 

@@ -223,7 +223,7 @@ def sweep(lab, plant):
     check(not delivered(), "it was seen to come, so that there is nothing to sweep")
     wait_for(delivered, "the sweep to find it", 150)
     wait_for(lambda: "event=swept" in daemon.own_log(), "the end of the sweep", 150)
-    matches(daemon.own_log(), f"event=swept jobs={SOME + 2} mended=1")
+    matches(daemon.own_log(), f"event=swept jobs={SOME + 2} mended=1\n")
     wait_for(lambda: lab.live() == SOME + 1, "its outcome")
     time.sleep(1)  # what was not shown is read again
     equal(ended(daemon), SOME + 1)
