@@ -1206,13 +1206,14 @@ static void a_page_of_find_reads_no_more_events_than_it_needs(void **state)
     for (size_t i = 0; i < 5; i++)
         fixture_put_one(fixture, "a");
     assert_int_equal(
-        fixture_sql(fixture,
-                    "ALTER FUNCTION ingot.find_events RENAME TO find_events_of;"
-                    "CREATE FUNCTION ingot.find_events(behind bytea, how_many int, discarded "
-                    "boolean) RETURNS SETOF ingot.event_row LANGUAGE plpgsql STABLE AS $$ BEGIN "
-                    "IF how_many > 3 THEN RAISE '% events were asked for', how_many; END IF; "
-                    "RETURN QUERY SELECT * FROM ingot.find_events_of(behind, how_many, discarded);"
-                    " END $$"),
+        fixture_sql(
+            fixture,
+            "ALTER FUNCTION ingot.find_event_ids RENAME TO find_event_ids_of;"
+            "CREATE FUNCTION ingot.find_event_ids(behind bytea, how_many int, discarded "
+            "boolean) RETURNS SETOF bytea LANGUAGE plpgsql STABLE AS $$ BEGIN "
+            "IF how_many > 3 THEN RAISE '% events were asked for', how_many; END IF; RETURN "
+            "QUERY SELECT * FROM ingot.find_event_ids_of(behind, how_many, discarded); "
+            "END $$"),
         0);
     for (size_t i = 0; i < 5; i++) {
         struct ingot_page *page = NULL;
@@ -1223,6 +1224,52 @@ static void a_page_of_find_reads_no_more_events_than_it_needs(void **state)
         where.after = page->next;
         ingot_page_destroy(page);
     }
+}
+
+/* How often a key was descended, and how many rows were fetched, to read some of the events. */
+static void count_reading(const struct fixture *fixture, const char *which, unsigned *ret_descents,
+                          unsigned *ret_rows)
+{
+    char sql[512];
+    snprintf(sql, sizeof sql,
+             "SELECT count(*) FROM ingot.events_with_newest("
+             "ARRAY(SELECT id FROM numbered WHERE %s ORDER BY id), false);"
+             "SELECT format('%%s %%s', sum(idx_scan), sum(idx_tup_fetch)) "
+             "FROM pg_stat_xact_user_tables WHERE relname ~ '^(events|transitions)_'",
+             which);
+    assert_int_equal(sscanf(fixture_ask(fixture, sql), "%u %u", ret_descents, ret_rows), 2);
+}
+
+/* 1,200 events, the last 400 of which have 30 transitions each. */
+static void events_are_read_as_ranges_only_where_they_and_their_transitions_are_dense(void **state)
+{
+    struct fixture *fixture = *state;
+    unsigned descents = 0, rows = 0;
+    assert_int_equal(
+        fixture_sql(fixture,
+                    "INSERT INTO ingot.events (id, source, name, jobs, received_at) "
+                    "SELECT ingot.ksuid_second(now()) || int8send(n) || int8send(n), 'test', 'a', "
+                    "'[]', now() FROM generate_series(1, 1200) AS n;"
+                    "CREATE TABLE numbered AS "
+                    "SELECT id, row_number() OVER (ORDER BY id) AS n FROM ingot.events;"
+                    "INSERT INTO ingot.transitions "
+                    "(event_id, job, seq, attempt, state_before, state_after) "
+                    "SELECT id, 0, seq, 1, 1, 3 FROM numbered, generate_series(1, 30) AS seq "
+                    "WHERE n > 800"),
+        0);
+    count_reading(fixture, "n <= 400", &descents, &rows);
+    assert_in_range(descents, 1, 20);
+    count_reading(fixture, "n <= 800 AND n % 3 > 0", &descents, &rows);
+    assert_in_range(descents, 1, 20);
+    count_reading(fixture, "n % 8 = 0", &descents, &rows); /* of 150 */
+    assert_in_range(descents, 300, 320);
+    assert_in_range(rows, 150, 600);
+    count_reading(fixture, "n <= 200 OR n = 1200", &descents, &rows);
+    assert_in_range(descents, 400, 420);
+    assert_in_range(rows, 200, 201 * 6);
+    count_reading(fixture, "n > 800", &descents, &rows);
+    assert_in_range(descents, 800, 820);
+    assert_in_range(rows, 800, 400 * 8);
 }
 
 int main(void)
@@ -1259,6 +1306,7 @@ int main(void)
         TEST(checkpoints_of_all_lanes_are_stored_together_or_not_at_all),
         TEST(settings_and_segments_are_those_of_the_server),
         TEST(a_page_of_find_reads_no_more_events_than_it_needs),
+        TEST(events_are_read_as_ranges_only_where_they_and_their_transitions_are_dense),
     };
 #undef TEST
     fixture_use("postgres");

@@ -454,19 +454,37 @@ static int by_id(const void *a, const void *b)
     return ingot_ksuid_compare(a, b);
 }
 
+#define FRESH 30
+
+/* Events with three jobs, of which one or none was claimed: few transitions for so many events. */
+static void fill_fresh(struct fixture *fixture)
+{
+    for (unsigned i = 0; i < FRESH; i++) {
+        struct ingot_job jobs[3] = {fixture_job(fixture, "crm", "*"),
+                                    fixture_job(fixture, "mail", "*"),
+                                    fixture_job(fixture, "log", "*")};
+        struct ingot_event event = fixture_event(fixture, jobs, 3);
+        fixture_put(fixture, &event);
+        if (i % 4 < 3)
+            fixture_walk(fixture, &event.id, i % 4, lives[1]);
+    }
+}
+
 /* So many that a store may read them in another way (99 and 100 are on its two sides). */
 static void many_events_at_once_are_those_that_come_one_by_one(void **state)
 {
-    static const size_t counts[] = {99, 100, 240};
+    static const size_t counts[] = {99, 100, 240, 10 * (EVENTS + FRESH)};
     static const enum ingot_detail details[] = {INGOT_DETAIL_ALL, INGOT_DETAIL_ROUTING,
                                                 INGOT_DETAIL_DELIVERY};
     struct fixture *fixture = *state;
-    ingot_ksuid ids[10 * EVENTS];
-    for (size_t i = 0; i < 10; i++)
+    ingot_ksuid ids[10 * (EVENTS + FRESH)];
+    for (size_t i = 0; i < 10; i++) {
         fill(fixture);
+        fill_fresh(fixture);
+    }
     struct ingot_page *all = find(
         fixture, &(struct ingot_where){.limit = INGOT_NO_LIMIT, .detail = INGOT_DETAIL_ROUTING});
-    assert_in_range(all->event_count, 130, COUNT(ids)); /* but for those without jobs, or retired */
+    assert_in_range(all->event_count, 430, COUNT(ids)); /* but for those without jobs, or retired */
     size_t known = all->event_count;
     for (size_t i = 0; i < COUNT(ids); i++)
         ids[i] = i < known ? all->events[i].id : fixture_id(fixture);
@@ -490,20 +508,40 @@ static void many_events_at_once_are_those_that_come_one_by_one(void **state)
     }
 }
 
-#define APART 300u
+#define APART 900u
 
-/* How many transitions the job of an event has. */
+/* How many transitions the job of an event has; from the middle on some are long. */
 static uint32_t chain_of(size_t event)
 {
-    return event % 11 == 0 ? 40 : (uint32_t)(event % 4);
+    return event > APART / 2 && event % 11 == 0 ? 60 : (uint32_t)(event % 4);
+}
+
+/* Reads each stride-th of some of the events, and expects of each the end of its chain. */
+static void expect_newest(const struct fixture *fixture, const ingot_ksuid *ids, size_t from,
+                          size_t to, size_t stride)
+{
+    ingot_ksuid wanted[APART] = {0};
+    struct ingot_page *page = NULL;
+    size_t asked = 0;
+    for (size_t i = from; i < to; i += stride)
+        wanted[asked++] = ids[i];
+    assert_int_equal(
+        ingot_store_events(fixture->store, NULL, wanted, asked, INGOT_DETAIL_ROUTING, &page, NULL),
+        INGOT_OK);
+    assert_int_equal(page->event_count, asked);
+    for (size_t at = 0; at < asked; at++) {
+        assert_memory_equal(&page->events[at].id, &wanted[at], 20);
+        assert_int_equal(page->events[at].jobs[0].latest.seq, chain_of(from + at * stride));
+    }
+    ingot_page_destroy(page);
 }
 
 static void
 the_newest_is_read_however_far_apart_events_are_and_however_long_their_chains(void **state)
 {
     struct fixture *fixture = *state;
-    struct ingot_commit_transition *rows = calloc(APART * 40, sizeof *rows);
-    ingot_ksuid ids[APART], wanted[APART];
+    struct ingot_commit_transition *rows = calloc(APART * 60, sizeof *rows);
+    ingot_ksuid ids[APART];
     size_t count = 0;
     assert_non_null(rows);
     for (size_t i = 0; i < APART; i++) {
@@ -518,20 +556,10 @@ the_newest_is_read_however_far_apart_events_are_and_however_long_their_chains(vo
     assert_int_equal(ingot_store_commit(fixture->store, &fixture->toolkit, &commit, NULL),
                      INGOT_OK);
     free(rows);
-    for (size_t stride = 1; stride < APART; stride = stride * 2 + 1) {
-        struct ingot_page *page = NULL;
-        size_t asked = 0;
-        for (size_t i = stride / 2; i < APART; i += i % 5 ? stride : 1) /* some stand together */
-            wanted[asked++] = ids[i];
-        assert_int_equal(ingot_store_events(fixture->store, NULL, wanted, asked,
-                                            INGOT_DETAIL_ROUTING, &page, NULL),
-                         INGOT_OK);
-        assert_int_equal(page->event_count, asked);
-        for (size_t at = 0, i = stride / 2; at < asked; at++, i += i % 5 ? stride : 1) {
-            assert_memory_equal(&page->events[at].id, &ids[i], 20);
-            assert_int_equal(page->events[at].jobs[0].latest.seq, chain_of(i));
-        }
-        ingot_page_destroy(page);
+    for (size_t stride = 1; stride < 12; stride++) { /* a hundred are asked for up to the eighth */
+        expect_newest(fixture, ids, stride / 2, APART, stride);
+        expect_newest(fixture, ids, 1, APART / 2, stride);
+        expect_newest(fixture, ids, APART / 2, APART, stride);
     }
 }
 

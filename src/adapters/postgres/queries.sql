@@ -178,8 +178,8 @@ SELECT * FROM ingot.events_to_deliver($1)
 -- name: born_events
 SELECT * FROM ingot.read_events($1, $2 = 1) WHERE job < 0
 
--- name: find_events
-SELECT * FROM ingot.find_events($1, $2, $3 = 1)
+-- name: find_event_ids
+SELECT * FROM ingot.find_event_ids($1, $2, $3 = 1)
 
 -- name: chain
 SELECT event_id, job, seq, attempt, state_before, state_after, owner, due_at, error, created_at

@@ -273,6 +273,33 @@ static enum ingot_status take_newest(const PGresult *result, int row, struct ing
     return get_latest(result, row, 2, page, &event->jobs[number], err);
 }
 
+/* The jobs of an event whose newest transitions its own row does not have: those below a number. */
+struct lower_jobs {
+    ingot_ksuid event_id;
+    int32_t behind;
+};
+
+static int compare_lower_jobs(const void *a, const void *b)
+{
+    return ingot_ksuid_compare(&((const struct lower_jobs *)a)->event_id,
+                               &((const struct lower_jobs *)b)->event_id);
+}
+
+/* Those of all events in a result, ascending; none if memory ran out. */
+static struct lower_jobs *list_lower_jobs(const PGresult *rows, size_t *ret_count)
+{
+    struct lower_jobs *list = malloc((size_t)PQntuples(rows) * sizeof *list + 1);
+    size_t count = 0;
+    for (int row = 0; row < PQntuples(rows) && list; row++)
+        if (newest_job(rows, row) > 0)
+            list[count++] = (struct lower_jobs){postgres_get_ksuid(rows, row, C_EVENT_ID),
+                                                (int32_t)newest_job(rows, row)};
+    if (count > 0)
+        qsort(list, count, sizeof *list, compare_lower_jobs);
+    *ret_count = count;
+    return list;
+}
+
 /* Reads of events with several jobs the newest transitions that their own rows, in the result, do not have. */
 static enum ingot_status read_lower_jobs(struct postgres_store *store, const PGresult *rows,
                                          enum ingot_detail detail, struct ingot_page *page,
@@ -283,24 +310,23 @@ static enum ingot_status read_lower_jobs(struct postgres_store *store, const PGr
     struct postgres_parameters parameters = {0};
     PGresult *result = NULL;
     size_t several = 0;
-    for (int row = 0; row < PQntuples(rows); row++)
-        several += newest_job(rows, row) > 0;
-    if (several == 0)
-        return INGOT_OK;
-    postgres_begin_rows(&parameters, types, 2, several);
-    for (int row = 0; row < PQntuples(rows); row++)
-        if (newest_job(rows, row) > 0) {
-            const ingot_ksuid id = postgres_get_ksuid(rows, row, C_EVENT_ID);
-            postgres_add_ksuid(&parameters, &id);
-            postgres_add_int(&parameters, (int32_t)newest_job(rows, row));
+    struct lower_jobs *lower = list_lower_jobs(rows, &several);
+    enum ingot_status status = lower ? INGOT_OK : postgres_no_memory(err);
+    if (several > 0) {
+        postgres_begin_rows(&parameters, types, 2, several);
+        for (size_t i = 0; i < several; i++) {
+            postgres_add_ksuid(&parameters, &lower[i].event_id);
+            postgres_add_int(&parameters, lower[i].behind);
         }
-    postgres_add_int(&parameters, detail == INGOT_DETAIL_ALL);
-    enum ingot_status status = postgres_query(store, sql_newest_of_lower_jobs, &parameters, &result,
-                                              err, "could not read");
+        postgres_add_int(&parameters, detail == INGOT_DETAIL_ALL);
+        status = postgres_query(store, sql_newest_of_lower_jobs, &parameters, &result, err,
+                                "could not read");
+    }
     for (int row = 0; row < PQntuples(result) && !status; row++)
         status = take_newest(result, row, page, events, count, err);
     PQclear(result);
     postgres_parameters_fini(&parameters);
+    free(lower);
     return status;
 }
 
@@ -335,7 +361,7 @@ enum ingot_status postgres_read_events(struct postgres_store *store, const ingot
     if (!status)
         status = get_events(result, detail, page, ret_events, ret_count, err);
     if (!status && detail != INGOT_DETAIL_DELIVERY) {
-        /* Those with added jobs come behind the others. */
+        /* They come in any order. */
         qsort(*ret_events, *ret_count, sizeof **ret_events, compare_events);
         status = read_lower_jobs(store, result, detail, page, *ret_events, *ret_count, err);
     }
@@ -430,40 +456,63 @@ static int step(ingot_ksuid *id)
     return i > 0;
 }
 
-/* Looks through the next events from an id on, which goes behind them; says in ret_last whether these were all. */
-static enum ingot_status find_some(struct postgres_store *store, struct finding *finding,
-                                   ingot_ksuid *from, int32_t wanted, int *ret_last,
-                                   struct ingot_error *err)
+/* The ids of the next events from an id on among which something may be found. */
+static enum ingot_status find_ids(struct postgres_store *store, const struct finding *finding,
+                                  const ingot_ksuid *from, int32_t wanted, struct ingot_page *page,
+                                  ingot_ksuid **ret_ids, size_t *ret_count, struct ingot_error *err)
 {
     struct postgres_parameters parameters = {0};
-    struct ingot_event *events = NULL;
-    size_t count = 0;
     PGresult *result = NULL;
-    struct ingot_page *scratch = ingot_page_create();
     /* All zero is the beginning, and not the NULL of "none". */
     postgres_add_bytes(&parameters, (struct ingot_bytes){from->bytes, sizeof from->bytes});
     postgres_add_int(&parameters, wanted);
     postgres_add_int(&parameters,
                      finding->where->status_in == INGOT_STATE_BIT(INGOT_STATE_DISCARDED));
-    enum ingot_status status = scratch ? postgres_query(store, sql_find_events, &parameters,
-                                                        &result, err, "could not read")
-                                       : postgres_no_memory(err);
-    if (!status)
-        status = get_events(result, INGOT_DETAIL_ROUTING, scratch, &events, &count, err);
+    enum ingot_status status =
+        postgres_query(store, sql_find_event_ids, &parameters, &result, err, "could not read");
+    const int count = PQntuples(result);
+    ingot_ksuid *ids = ingot_page_alloc(page, (size_t)count * sizeof *ids);
+    if (!status && !ids)
+        status = postgres_no_memory(err);
+    for (int row = 0; row < count && !status; row++) {
+        ids[row] = postgres_get_ksuid(result, row, 0);
+        if (!is_ksuid(result, row, 0))
+            status = postgres_corrupt(err, "an event without a proper id");
+    }
     PQclear(result);
+    postgres_parameters_fini(&parameters);
+    *ret_ids = ids;
+    *ret_count = status ? 0 : (size_t)count;
+    return status;
+}
+
+/* Looks through the next events from an id on, which goes behind them; says in ret_last whether these were all. */
+static enum ingot_status find_some(struct postgres_store *store, struct finding *finding,
+                                   ingot_ksuid *from, int32_t wanted, int *ret_last,
+                                   struct ingot_error *err)
+{
+    struct ingot_event *events = NULL;
+    ingot_ksuid *ids = NULL;
+    size_t id_count = 0, count = 0;
+    struct ingot_page *scratch = ingot_page_create();
+    enum ingot_status status =
+        scratch ? find_ids(store, finding, from, wanted, scratch, &ids, &id_count, err)
+                : postgres_no_memory(err);
+    if (!status && id_count)
+        status = postgres_read_events(store, ids, id_count, INGOT_DETAIL_ROUTING, scratch, &events,
+                                      &count, err);
     for (size_t i = 0; i < count && !finding->page->more; i++) {
         if (finding->examined == INGOT_FIND_EXAMINED_MAX)
             finding->page->more = 1;
         else
             match_jobs(finding, &events[i]);
     }
-    *ret_last = count < (size_t)wanted;
-    if (count) {
-        *from = events[count - 1].id;
+    *ret_last = id_count < (size_t)wanted;
+    if (!status && id_count) {
+        *from = ids[id_count - 1];
         *ret_last |= !step(from);
     }
     ingot_page_destroy(scratch);
-    postgres_parameters_fini(&parameters);
     return status;
 }
 
