@@ -116,7 +116,7 @@ static enum ingot_status make_rows(struct filler *filler, struct igt_arena *aren
 /* ---- from one hand to the other ----------------------------------------- */
 
 /*
- * The second hand loads the lives of the events that the first has loaded. To each
+ * The second hand loads the lives of the events that the first has sent. To each
  * table rows are added in the order of their keys, as one process adds them: with
  * two connections for one table the pages of its index would be half empty.
  */

@@ -16,6 +16,7 @@
 struct igt_loader {
     PGconn *connection;
     struct igt_buffer rows; /* kept for its memory */
+    int is_copying;         /* the server has them all, and has not said yet what came of it */
 };
 
 /* The columns of src/adapters/postgres/migrations. */
@@ -139,26 +140,37 @@ static void add_transition(struct igt_buffer *rows, const struct ingot_transitio
 
 /* ---- loading ------------------------------------------------------------ */
 
-/* Sends the rows that were composed. */
+/* Waits for the rows that were sent last. */
+static enum ingot_status await_copy(struct igt_loader *loader, struct ingot_error *err)
+{
+    enum ingot_status status = INGOT_OK;
+    while (loader->is_copying) {
+        PGresult *result = PQgetResult(loader->connection);
+        if (result && PQresultStatus(result) != PGRES_COMMAND_OK && !status)
+            status = failure(loader, result, err);
+        loader->is_copying = result != NULL;
+        PQclear(result);
+    }
+    return status;
+}
+
+/* Sends the rows that were composed. The next ones are made while the server takes them. */
 static enum ingot_status copy(struct igt_loader *loader, const char *sql, struct ingot_error *err)
 {
     PGconn *connection = loader->connection;
-    enum ingot_status status = INGOT_OK;
     end_rows(&loader->rows);
     if (loader->rows.failed)
         return no_memory(err);
+    enum ingot_status status = await_copy(loader, err);
+    if (status)
+        return status;
     PGresult *result = PQexec(connection, sql);
-    if (PQresultStatus(result) == PGRES_COPY_IN) {
-        PQclear(result);
-        result = PQputCopyData(connection, loader->rows.data, (int)loader->rows.len) == 1 &&
-                         PQputCopyEnd(connection, NULL) == 1
-                     ? PQgetResult(connection)
-                     : NULL;
-    }
-    if (PQresultStatus(result) != PGRES_COMMAND_OK)
+    if (PQresultStatus(result) != PGRES_COPY_IN ||
+        PQputCopyData(connection, loader->rows.data, (int)loader->rows.len) != 1 ||
+        PQputCopyEnd(connection, NULL) != 1)
         status = failure(loader, result, err);
-    for (; result; result = PQgetResult(connection))
-        PQclear(result);
+    loader->is_copying = !status;
+    PQclear(result);
     return status;
 }
 
@@ -186,10 +198,12 @@ static enum ingot_status postgres_load_transitions(struct igt_loader *loader,
 /* The last commit has the disk hold those before it too, which the others did not wait for. */
 static enum ingot_status postgres_close(struct igt_loader *loader, struct ingot_error *err)
 {
-    enum ingot_status status = execute(loader,
-                                       "BEGIN; SET LOCAL synchronous_commit = on;"
-                                       "SELECT pg_current_xact_id(); COMMIT",
-                                       err);
+    enum ingot_status status = await_copy(loader, err);
+    if (!status)
+        status = execute(loader,
+                         "BEGIN; SET LOCAL synchronous_commit = on;"
+                         "SELECT pg_current_xact_id(); COMMIT",
+                         err);
     PQfinish(loader->connection);
     igt_buffer_fini(&loader->rows);
     free(loader);

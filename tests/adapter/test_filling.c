@@ -141,14 +141,32 @@ static void the_user_may_end_it(void **state)
     assert_true(fixture_verify(fixture).events < filling.count);
 }
 
+/* Also of the last rows, with which nothing else is sent. */
+static void what_the_store_refuses_is_said(void **state)
+{
+    struct fixture *fixture = *state;
+    const char *refusal =
+        is_postgres(fixture)
+            ? "ALTER TABLE ingot.transitions ADD CONSTRAINT refused CHECK (seq < 2)"
+            : "CREATE UNIQUE INDEX refused ON transitions (event_id)";
+    const size_t counts[] = {1, MANY};
+    assert_int_equal(fixture_sql(fixture, refusal), 0);
+    for (size_t i = 0; i < COUNT(counts); i++) {
+        const struct igt_filling filling = {
+            .count = counts[i], .as = IGT_FILL_FINISHED, .data_bytes = DATA_BYTES};
+        struct ingot_error err = {0};
+        assert_int_equal(try_to_fill(fixture, &filling, NULL, &err), INGOT_IO);
+        assert_non_null(strstr(err.message, is_postgres(fixture) ? "refused" : "UNIQUE"));
+    }
+}
+
 int main(int argc, char **argv)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(rows_are_as_the_adapter_writes_them),
-        TEST(what_is_due_later_is_born_so),
-        TEST(many_go_in_whole_and_among_what_is_there),
-        TEST(the_user_may_end_it),
+        TEST(rows_are_as_the_adapter_writes_them),      TEST(what_is_due_later_is_born_so),
+        TEST(many_go_in_whole_and_among_what_is_there), TEST(the_user_may_end_it),
+        TEST(what_the_store_refuses_is_said),
     };
 #undef TEST
     if (argc != 2)
