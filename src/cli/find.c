@@ -207,7 +207,6 @@ static enum ingot_status write_lines(struct search *search, const struct ingot_p
     for (size_t i = 0; i < page->event_count && !status; i++) {
         const struct ingot_event *event = &page->events[i];
         int cut = page->more && i + 1 == page->event_count &&
-                  page->next.job != INGOT_CURSOR_BEHIND_JOBS &&
                   ingot_ksuid_compare(&event->id, &page->next.event_id) == 0;
         status = cut ? write_whole(search, &event->id, err) : write_event(search, event, err);
     }

@@ -505,8 +505,6 @@ static void match_jobs(const struct ingot_where *where, struct ingot_event *even
         }
     }
     event->job_count = kept;
-    if (!page->more) /* whoever goes on need not read it again */
-        page->next = (struct ingot_cursor){event->id, INGOT_CURSOR_BEHIND_JOBS};
 }
 
 /* Puts the jobs of some candidates that match into the page; chunk is what is stored of them. */
@@ -531,15 +529,13 @@ static void match_events(const struct ingot_where *where, const ingot_ksuid *ids
     }
 }
 
-/* The first candidate that may have jobs behind a cursor. */
-static size_t first_behind(const struct igt_candidates *candidates,
-                           const struct ingot_cursor *cursor)
+/* The first candidate that is not before this event. */
+static size_t lower_bound(const struct igt_candidates *candidates, const ingot_ksuid *event_id)
 {
     size_t low = 0, high = candidates->count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        int order = ingot_ksuid_compare(&candidates->ids[middle], &cursor->event_id);
-        if (order < 0 || (order == 0 && cursor->job == INGOT_CURSOR_BEHIND_JOBS))
+        if (ingot_ksuid_compare(&candidates->ids[middle], event_id) < 0)
             low = middle + 1;
         else
             high = middle;
@@ -567,7 +563,7 @@ static enum ingot_status match_candidates(struct ingot_store *store,
     page->events = igt_arena_array(page->arena, where->limit, sizeof *page->events);
     if (!page->events)
         return no_memory(err);
-    for (size_t at = first_behind(candidates, &where->after);
+    for (size_t at = lower_bound(candidates, &where->after.event_id);
          at < candidates->count && !status && !page->more; at += count) {
         struct ingot_page *chunk = NULL;
         size_t found = page->event_count;
@@ -577,7 +573,7 @@ static enum ingot_status match_candidates(struct ingot_store *store,
         }
         /*
          * Most have a job that matches: of more than are still wanted, most would be read
-         * in vain. But that of the cursor has had its page, and may have few more jobs.
+         * in vain. But that of the cursor has had its page, and seldom has more jobs.
          */
         count = where->limit - page->job_count;
         count = count < CHUNK_EVENTS ? count : CHUNK_EVENTS;
