@@ -24,7 +24,7 @@ DECLARE
   retired CONSTANT boolean :=
     EXISTS (SELECT FROM ingot.retirements WHERE event_id BETWEEN first AND last);
   many    CONSTANT int := cardinality(ids);
-  dense   CONSTANT boolean := -- a part of them is looked at first: where it is not, neither is the whole
+  dense   CONSTANT boolean := -- an eighth is counted first: mostly that will do where they are not
     many >= 100
     AND NOT EXISTS (SELECT FROM ingot.events
                     WHERE id BETWEEN first AND ids[many / 8] OFFSET many / 2)
@@ -40,6 +40,7 @@ BEGIN
   END IF;
   IF dense THEN
     -- From the last to the first, as the newest of a chain are found: nothing is to be sorted.
+    -- The clauses above take these settings back.
     PERFORM set_config('enable_mergejoin', 'on', true), set_config('enable_nestloop', 'off', true);
     RETURN QUERY
     SELECT e.id, -1, NULL::bytea, e.source, e.name,
