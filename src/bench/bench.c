@@ -172,8 +172,8 @@ enum ingot_status igt_bench_make_store(struct igt_bench *bench, const char **ret
         status = igt_bench_fill(*ret_url, NULL, NULL, err);
     if (status || igt_place_kind(bench->place) != IGT_PLACE_POSTGRES)
         return status;
-    igt_place_keep_model(bench->place);
-    return igt_place_copy_model(bench->place, ret_url, err);
+    status = igt_place_keep_model(bench->place, err);
+    return status ? status : igt_place_copy_model(bench->place, ret_url, err);
 }
 
 /* ---- all of them -------------------------------------------------------- */

@@ -84,7 +84,7 @@ enum ingot_status igt_bench_make_store(struct igt_bench *bench, const char **ret
                                        struct ingot_error *err);
 
 /* What no aim is about, and takes its time, is not measured in every round: the first of so many. */
-#define IGT_SELDOM 2
+#define IGT_SELDOM 3
 
 /* ---- runs of Ingot: course.c -------------------------------------------- */
 

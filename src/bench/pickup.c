@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define PICKUP_SECONDS 3
+#define PICKUP_SECONDS 2
 #define READY_SECONDS 1
 
 /* The raw limit: what one commit takes at that rate, on a machine that rests between two. */

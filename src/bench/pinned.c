@@ -7,8 +7,8 @@
 /* How many times --jobs went through under the pin before it is measured. */
 #define WARM_UP 6
 
-/* Rows of a commit while they go through, and claims of one worker. */
-#define WARM_UP_BATCH 10000
+/* How they go through the queue: in few, large commits. */
+static const struct igt_rival_way warm_up_way = {2, 10000, IGT_WORK_IN_TWO};
 
 /* In so many rounds once, because of what has to go through before. */
 #define DRAIN_EVERY 3
@@ -48,23 +48,25 @@ static const double rival_aims[] = {12, 1.5};
 static enum ingot_status drain_ingot(struct igt_bench *bench, struct ingot_error *err)
 {
     const char *url = NULL;
+    /* What is only inserted is the same whether it was worked or filled in; updated rows are not. */
+    const struct igt_filling filling = {.count = WARM_UP * bench->options->jobs,
+                                        .as = IGT_FILL_FINISHED,
+                                        .data_bytes = bench->options->data_bytes};
     enum ingot_status status = make_pinned(bench, IGT_PIN_SNAPSHOT, &url, err);
-    for (int i = 0; i < WARM_UP && !status; i++)
-        status =
-            igt_lifecycle_ingot(bench, "pinned", "lifecycle, until many went through", url, err);
+    if (!status)
+        status = igt_bench_fill(url, &filling, bench->options->toolkit, err);
     return status ? status : igt_drain_ingot(bench, "pinned", DRAIN_INGOT, url, err);
 }
 
-/* Has the jobs go through the queue in few, large commits. */
 static enum ingot_status warm_rival_up(struct igt_bench *bench, const char *url,
                                        struct ingot_error *err)
 {
     struct igt_sample sample = {0};
     const struct igt_rival_course course = {.url = url,
-                                            .way = {1, WARM_UP_BATCH, IGT_WORK_IN_TWO},
+                                            .way = warm_up_way,
                                             .jobs = WARM_UP * bench->options->jobs,
                                             .made = WARM_UP * bench->options->jobs,
-                                            .insert_batch = WARM_UP_BATCH};
+                                            .insert_batch = warm_up_way.batch};
     enum ingot_status status = igt_run_rival(bench, &course, &sample, err);
     igt_sample_fini(&sample);
     return status;

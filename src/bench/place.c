@@ -18,11 +18,13 @@ struct igt_place {
     char *url;      /* of the store that stands, or NULL */
     char name[64];  /* of its database */
     char model[64]; /* of the model's database, or "" */
+    char spare[64]; /* of a copy of it that nobody has used yet, or "" */
     uint32_t id;    /* random: so that several may be open at a time */
     unsigned made;
     char **retained; /* the names of those of its stores that stay until the end */
     size_t retained_count;
     PGconn *admin;  /* at the user's database */
+    PGconn *second; /* there too, once there is a model */
     PGconn *inside; /* at the store's */
     PGconn *pinned;
     char mark[32]; /* the place in the WAL */
@@ -95,14 +97,21 @@ static enum ingot_status connect_to(const char *conninfo, PGconn **ret_connectio
     return INGOT_OK;
 }
 
+/* Waits for what was sent. */
+static enum ingot_status take(PGconn *connection, struct ingot_error *err, const char *what)
+{
+    ExecStatusType code = PGRES_FATAL_ERROR;
+    for (PGresult *result; (result = PQgetResult(connection)); PQclear(result))
+        code = PQresultStatus(result);
+    return code == PGRES_COMMAND_OK || code == PGRES_TUPLES_OK ? INGOT_OK
+                                                               : complain(connection, err, what);
+}
+
 static enum ingot_status run(PGconn *connection, const char *sql, struct ingot_error *err,
                              const char *what)
 {
-    PGresult *result = PQexec(connection, sql);
-    ExecStatusType code = PQresultStatus(result);
-    PQclear(result);
-    return code == PGRES_COMMAND_OK || code == PGRES_TUPLES_OK ? INGOT_OK
-                                                               : complain(connection, err, what);
+    PQsendQuery(connection, sql); /* if it fails, there is no result */
+    return take(connection, err, what);
 }
 
 /* The first value of a query, or "" */
@@ -128,18 +137,53 @@ static void drop_database(struct igt_place *place, const char *name)
     run(place->admin, sql, NULL, "drop a database");
 }
 
-static enum ingot_status make_database(struct igt_place *place, const char *model,
-                                       struct ingot_error *err)
+/* Names the next database, and begins to make it. */
+static void begin_database(struct igt_place *place, PGconn *connection, const char *model,
+                           char name[64])
 {
-    char sql[128];
-    snprintf(place->name, sizeof place->name, "ingot_bench_%08x_%u", place->id, ++place->made);
-    snprintf(sql, sizeof sql, "CREATE DATABASE \"%s\" TEMPLATE \"%s\"", place->name, model);
-    enum ingot_status status =
-        run(place->admin, sql, err, "make a database to measure in (the role needs CREATEDB)");
-    place->url = status ? NULL : url_of_database(place->base, place->name);
-    if (!status && !place->url)
-        return no_memory(err);
-    return status ? status : connect_to(place->url, &place->inside, err);
+    char sql[192];
+    snprintf(name, sizeof place->name, "ingot_bench_%08x_%u", place->id, ++place->made);
+    snprintf(sql, sizeof sql, "CREATE DATABASE \"%s\" TEMPLATE \"%s\"", name, model);
+    PQsendQuery(connection, sql); /* if it fails, its result says so */
+}
+
+static enum ingot_status end_database(PGconn *connection, struct ingot_error *err)
+{
+    return take(connection, err, "make a database to measure in (the role needs CREATEDB)");
+}
+
+static enum ingot_status enter_database(struct igt_place *place, struct ingot_error *err)
+{
+    place->url = url_of_database(place->base, place->name);
+    return place->url ? connect_to(place->url, &place->inside, err) : no_memory(err);
+}
+
+static enum ingot_status make_database(struct igt_place *place, struct ingot_error *err)
+{
+    /* Nobody is in template0, and it holds nothing of the user's. */
+    begin_database(place, place->admin, "template0", place->name);
+    enum ingot_status status = end_database(place->admin, err);
+    return status ? status : enter_database(place, err);
+}
+
+/*
+ * A copy has a thousand files, and making them keeps one process busy for most of a
+ * second: so two are made at a time, and the second is for the next who wants one.
+ */
+static enum ingot_status copy_database(struct igt_place *place, struct ingot_error *err)
+{
+    enum ingot_status status = INGOT_OK, second;
+    if (place->spare[0]) {
+        memcpy(place->name, place->spare, sizeof place->name);
+        place->spare[0] = '\0';
+    } else {
+        begin_database(place, place->admin, place->model, place->name);
+        begin_database(place, place->second, place->model, place->spare);
+        status = end_database(place->admin, err);
+        second = end_database(place->second, status ? NULL : err);
+        status = status ? status : second;
+    }
+    return status ? status : enter_database(place, err);
 }
 
 /* ---- SQLite ------------------------------------------------------------- */
@@ -271,8 +315,11 @@ void igt_place_close(struct igt_place *place)
         return;
     igt_place_drop(place);
     drop_retained(place);
+    if (place->spare[0])
+        drop_database(place, place->spare);
     if (place->model[0])
         drop_database(place, place->model);
+    PQfinish(place->second);
     PQfinish(place->admin);
     free(place->base);
     free(place);
@@ -283,12 +330,10 @@ enum igt_place_kind igt_place_kind(const struct igt_place *place)
     return place->kind;
 }
 
-static enum ingot_status make(struct igt_place *place, const char *model, const char **ret_url,
-                              struct ingot_error *err)
+/* Gives the URL of the store that stands now, or drops what there is of it. */
+static enum ingot_status hand_over(struct igt_place *place, enum ingot_status status,
+                                   const char **ret_url)
 {
-    igt_place_drop(place);
-    enum ingot_status status = place->kind == IGT_PLACE_POSTGRES ? make_database(place, model, err)
-                                                                 : make_file(place, err);
     if (status)
         igt_place_drop(place);
     else
@@ -299,18 +344,21 @@ static enum ingot_status make(struct igt_place *place, const char *model, const 
 enum ingot_status igt_place_make(struct igt_place *place, const char **ret_url,
                                  struct ingot_error *err)
 {
-    /* Nobody is in template0, and it holds nothing of the user's. */
-    return make(place, "template0", ret_url, err);
+    const int is_postgres = place->kind == IGT_PLACE_POSTGRES;
+    igt_place_drop(place);
+    return hand_over(place, is_postgres ? make_database(place, err) : make_file(place, err),
+                     ret_url);
 }
 
-void igt_place_keep_model(struct igt_place *place)
+enum ingot_status igt_place_keep_model(struct igt_place *place, struct ingot_error *err)
 {
-    if (place->kind != IGT_PLACE_POSTGRES || place->model[0])
-        return;
+    enum ingot_status status = connect_to(place->base, &place->second, err);
+    if (status)
+        return status;
     leave_database(place);
     memcpy(place->model, place->name, sizeof place->model);
-    place->name[0] = '\0';
-    igt_place_drop(place);
+    forget_store(place);
+    return INGOT_OK;
 }
 
 int igt_place_has_model(const struct igt_place *place)
@@ -321,7 +369,8 @@ int igt_place_has_model(const struct igt_place *place)
 enum ingot_status igt_place_copy_model(struct igt_place *place, const char **ret_url,
                                        struct ingot_error *err)
 {
-    return make(place, place->model, ret_url, err);
+    igt_place_drop(place);
+    return hand_over(place, copy_database(place, err), ret_url);
 }
 
 enum ingot_status igt_place_settle(struct igt_place *place, struct ingot_error *err)

@@ -43,7 +43,7 @@ enum ingot_status igt_place_retain(struct igt_place *place, struct ingot_error *
  * than to make hundreds of tables each time. Nobody may be connected to it. Of
  * PostgreSQL only.
  */
-void igt_place_keep_model(struct igt_place *place);
+enum ingot_status igt_place_keep_model(struct igt_place *place, struct ingot_error *err);
 int igt_place_has_model(const struct igt_place *place);
 
 /* Makes a copy of the model; *ret_url as igt_place_make(). */

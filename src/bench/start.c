@@ -77,7 +77,6 @@ enum ingot_status igt_measure_start(struct igt_bench *bench, struct ingot_error 
 
 /* What was needed for a moment is given back in this time or less. */
 #define SETTLE_MS 500
-#define SETTLE_MS_A_THOUSAND 2
 
 struct holding {
     const char *url;
@@ -104,13 +103,12 @@ static struct taken read_taken(void)
 }
 
 /* What is taken once no more is given back; 0 if the process is to end before. */
-static int settle(size_t live, int until, struct taken *ret_taken)
+static int settle(int until, struct taken *ret_taken)
 {
-    const int rest_ms = SETTLE_MS + SETTLE_MS_A_THOUSAND * (int)(live / 1000);
     struct taken now = read_taken(), last;
     do {
         last = now;
-        if (igt_apart_is_over(until, rest_ms))
+        if (igt_apart_is_over(until, SETTLE_MS))
             return 0;
         now = read_taken();
     } while (now.resident < last.resident);
@@ -138,7 +136,7 @@ static void hold(void *context, int until, int says)
         if (igt_apart_is_over(until, LOOK_MS))
             break;
     struct taken taken;
-    if (settle(holding->live, until, &taken)) {
+    if (settle(until, &taken)) {
         taken.resident -= before.resident;
         taken.peak -= before.resident;
         if (write(says, &taken, sizeof taken) == (ssize_t)sizeof taken)
