@@ -248,6 +248,17 @@ def a_long_find_is_complete(lab):
     equal(len(lab.run("find").stdout.splitlines()), 101)
 
 
+@test
+def a_long_find_that_cannot_be_written_says_only_that(lab):
+    emitted(lab, 2500)
+    with open("/dev/full", "wb") as full:
+        result = subprocess.run([harness.INGOT, "find", "--json", "--limit", "none"], stdout=full,
+                                stderr=subprocess.PIPE, env=lab.environment(), check=False,
+                                timeout=60)
+    equal(result.returncode, 3)
+    equal(len(result.stderr.splitlines()), 1, result.stderr)
+
+
 # ---- which store ---------------------------------------------------------------------------------
 
 
