@@ -18,8 +18,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Events looked up in one transaction. */
+/* Events looked up in one call; and of those without payloads, which an adapter may read in parts. */
 #define CHUNK_EVENTS 1000u
+#define CHUNK_EVENTS_TO_ROUTE 4000u
 
 /* The first that are read with all detail, when nothing is known of their size. */
 #define AHEAD_EVENTS_FIRST 100u
@@ -363,7 +364,7 @@ static enum ingot_status show_candidates(struct ingot_store *store,
     for (size_t at = 0, count; at < candidates->count && !status; at += count) {
         const enum ingot_detail detail = ahead.events ? INGOT_DETAIL_ALL : INGOT_DETAIL_ROUTING;
         struct ingot_page *page = NULL;
-        count = ahead.events ? ahead.events : CHUNK_EVENTS;
+        count = ahead.events ? ahead.events : CHUNK_EVENTS_TO_ROUTE;
         count = candidates->count - at < count ? candidates->count - at : count;
         status = ingot_store_events(store, &audience->toolkit, candidates->ids + at, count, detail,
                                     &page, err);

@@ -1272,6 +1272,92 @@ static void events_are_read_as_ranges_only_where_they_and_their_transitions_are_
     assert_in_range(rows, 800, 400 * 8);
 }
 
+/* More than three times what one statement reads. */
+#define MANY 3500u
+
+/* Makes an id of a second that ends in a number, as the SQL below. */
+static ingot_ksuid numbered_id(const char *second, uint64_t number)
+{
+    ingot_ksuid id = {{0}};
+    for (size_t i = 0; i < 4; i++) {
+        unsigned byte = 0;
+        assert_int_equal(sscanf(second + 2 * i, "%2x", &byte), 1);
+        id.bytes[i] = (uint8_t)byte;
+    }
+    for (size_t i = 0; i < 8; i++)
+        id.bytes[19 - i] = (uint8_t)(number >> (8 * i));
+    return id;
+}
+
+static void expect_many(struct fixture *fixture, const ingot_ksuid *ids, enum ingot_detail detail)
+{
+    struct ingot_page *page = NULL;
+    struct ingot_error err = {0};
+    if (ingot_store_events(fixture->store, NULL, ids, 2 * MANY, detail, &page, &err))
+        fail_msg("%s", err.message);
+    assert_int_equal(page->event_count, MANY);
+    for (size_t i = 0; i < MANY; i++) {
+        const struct ingot_event *event = &page->events[i];
+        assert_memory_equal(&event->id, &ids[2 * i + 1], sizeof event->id);
+        assert_int_equal(event->job_count, 2);
+        for (size_t j = 0; j < 2 && detail != INGOT_DETAIL_DELIVERY; j++)
+            assert_int_equal(event->jobs[j].latest.seq, i % 5 == 4 ? j + 1 : 0);
+    }
+    ingot_page_destroy(page);
+}
+
+/* Every second id is known; the jobs of each fifth event have one and two transitions. */
+static void many_events_are_read_in_parts_all_of_which_count(void **state)
+{
+    static ingot_ksuid ids[2 * MANY];
+    struct fixture *fixture = *state;
+    struct ingot_page *page = NULL;
+    assert_int_equal(
+        fixture_sql(
+            fixture,
+            "CREATE TABLE second AS SELECT ingot.ksuid_second(now()) AS id;"
+            "INSERT INTO ingot.events (id, source, name, jobs, received_at) "
+            "SELECT id || int8send(0) || int8send(2 * n), 'test', 'a', "
+            "'[{\"id\":\"3Mkjrc5QMhV6bBTmNz5lMWYAKoL\",\"destination\":\"a\",\"event\":\"*\"},"
+            "{\"id\":\"3Mkjrc5QMhV6bBTmNz5lMWYAKoM\",\"destination\":\"b\",\"event\":\"*\"}]', "
+            "now() "
+            "FROM second, generate_series(1, 3500) AS n;"
+            "INSERT INTO ingot.transitions "
+            "(event_id, job, seq, attempt, state_before, state_after) "
+            "SELECT id || int8send(0) || int8send(10 * n), job, seq, 1, 1, 3 "
+            "FROM second, generate_series(1, 700) AS n, generate_series(0, 1) AS job, "
+            "generate_series(1, 1 + job) AS seq"),
+        0);
+    char second[9];
+    snprintf(second, sizeof second, "%s",
+             fixture_ask(fixture, "SELECT encode(id, 'hex') FROM second"));
+    for (size_t i = 0; i < 2 * MANY; i++)
+        ids[i] = numbered_id(second, i + 1);
+    expect_many(fixture, ids, INGOT_DETAIL_ROUTING);
+    expect_many(fixture, ids, INGOT_DETAIL_ALL);
+    expect_many(fixture, ids, INGOT_DETAIL_DELIVERY);
+    end_connections(fixture);
+    if (ingot_store_events(fixture->store, NULL, ids, 2 * MANY, INGOT_DETAIL_ROUTING, &page,
+                           NULL) == INGOT_OK)
+        ingot_page_destroy(page);
+    expect_many(fixture, ids, INGOT_DETAIL_ROUTING);
+    /* A failure leaves nothing behind that the next call would take for its own. */
+    assert_int_equal(
+        fixture_sql(fixture, "INSERT INTO ingot.events (id, source, name, jobs, received_at) "
+                             "SELECT id || int8send(0) || int8send(1), 'test', 'a', '{}', now() "
+                             "FROM second"),
+        0);
+    assert_int_equal(
+        ingot_store_events(fixture->store, NULL, ids, 2 * MANY, INGOT_DETAIL_ROUTING, &page, NULL),
+        INGOT_CORRUPT);
+    assert_int_equal(
+        ingot_store_events(fixture->store, NULL, ids + 1, 1, INGOT_DETAIL_ROUTING, &page, NULL),
+        INGOT_OK);
+    assert_int_equal(page->event_count, 1);
+    assert_memory_equal(&page->events[0].id, &ids[1], sizeof ids[1]);
+    ingot_page_destroy(page);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_set_up, fixture_tear_down)
@@ -1307,6 +1393,7 @@ int main(void)
         TEST(settings_and_segments_are_those_of_the_server),
         TEST(a_page_of_find_reads_no_more_events_than_it_needs),
         TEST(events_are_read_as_ranges_only_where_they_and_their_transitions_are_dense),
+        TEST(many_events_are_read_in_parts_all_of_which_count),
     };
 #undef TEST
     fixture_use("postgres");

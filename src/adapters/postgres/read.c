@@ -12,6 +12,9 @@
 /* Events in one step of find. */
 #define FIND_EVENTS_MAX 4000
 
+/* Events of one statement, where more are asked for: while these are taken, the server finds the next. */
+#define PART_EVENTS 1000
+
 enum ingot_status postgres_corrupt(struct ingot_error *err, const char *what)
 {
     return ingot_error_set(err, INGOT_CORRUPT, "store/postgres: it holds %s; see `ingot verify`",
@@ -232,45 +235,27 @@ static enum ingot_status get_whole(const PGresult *result, int *row, enum ingot_
     return status;
 }
 
-/* Reads events from rows of ingot.event_row. */
-static enum ingot_status get_events(const PGresult *result, enum ingot_detail detail,
-                                    struct ingot_page *page, struct ingot_event **ret_events,
-                                    size_t *ret_count, struct ingot_error *err)
-{
-    enum ingot_status status = INGOT_OK;
-    size_t count = 0;
-    for (int row = 0; row < PQntuples(result); row++)
-        count += postgres_get_int(result, row, C_JOB) < 0;
-    struct ingot_event *events = ingot_page_alloc(page, count * sizeof *events);
-    if (!events)
-        return postgres_no_memory(err);
-    int row = 0;
-    for (size_t i = 0; i < count && !status; i++)
-        status = get_whole(result, &row, detail, page, &events[i], err);
-    if (status)
-        return status;
-    *ret_events = events;
-    *ret_count = count;
-    return INGOT_OK;
-}
-
 static int compare_events(const void *a, const void *b)
 {
     return ingot_ksuid_compare(&((const struct ingot_event *)a)->id,
                                &((const struct ingot_event *)b)->id);
 }
 
-/* Replaces the birth of a job by its newest transition, if it is one of the events'. */
-static enum ingot_status take_newest(const PGresult *result, int row, struct ingot_page *page,
-                                     struct ingot_event *events, size_t count,
-                                     struct ingot_error *err)
+/* Puts events into ascending order. Most come in the contrary one, which needs no search for it. */
+static void arrange(struct ingot_event *events, size_t count)
 {
-    const struct ingot_event key = {.id = postgres_get_ksuid(result, row, 0)};
-    struct ingot_event *event = bsearch(&key, events, count, sizeof key, compare_events);
-    const int64_t number = postgres_get_int(result, row, 1);
-    if (!event || number < 0 || number >= (int64_t)event->job_count)
-        return INGOT_OK;
-    return get_latest(result, row, 2, page, &event->jobs[number], err);
+    size_t falling = 1;
+    while (falling < count && compare_events(&events[falling - 1], &events[falling]) > 0)
+        falling++;
+    if (falling < count) {
+        qsort(events, count, sizeof *events, compare_events);
+        return;
+    }
+    for (size_t low = 0, high = count; low + 1 < high; low++) {
+        struct ingot_event event = events[low];
+        events[low] = events[--high];
+        events[high] = event;
+    }
 }
 
 /* The jobs of an event whose newest transitions its own row does not have: those below a number. */
@@ -285,67 +270,143 @@ static int compare_lower_jobs(const void *a, const void *b)
                                &((const struct lower_jobs *)b)->event_id);
 }
 
-/* Those of all events in a result, ascending; none if memory ran out. */
-static struct lower_jobs *list_lower_jobs(const PGresult *rows, size_t *ret_count)
+/* Events that are read. */
+struct reading {
+    struct postgres_store *store;
+    enum ingot_detail detail;
+    struct ingot_page *page;
+    struct ingot_event *events; /* with room for each that is asked for */
+    size_t count, room;
+    struct lower_jobs *lower; /* of them; of events for delivery there are none */
+    size_t lower_count;
+};
+
+/* Adds events from rows of ingot.event_row. */
+static enum ingot_status add_events(struct reading *reading, const PGresult *result,
+                                    struct ingot_error *err)
 {
-    struct lower_jobs *list = malloc((size_t)PQntuples(rows) * sizeof *list + 1);
-    size_t count = 0;
-    for (int row = 0; row < PQntuples(rows) && list; row++)
-        if (newest_job(rows, row) > 0)
-            list[count++] = (struct lower_jobs){postgres_get_ksuid(rows, row, C_EVENT_ID),
-                                                (int32_t)newest_job(rows, row)};
-    if (count > 0)
-        qsort(list, count, sizeof *list, compare_lower_jobs);
-    *ret_count = count;
-    return list;
+    enum ingot_status status = INGOT_OK;
+    const size_t before = reading->count;
+    for (int row = 0; row < PQntuples(result) && !status;) {
+        if (reading->count == reading->room || postgres_get_int(result, row, C_JOB) >= 0)
+            return postgres_corrupt(err, "rows of no event that was asked for");
+        const int64_t newest = newest_job(result, row);
+        struct ingot_event *event = &reading->events[reading->count];
+        status = get_whole(result, &row, reading->detail, reading->page, event, err);
+        if (!status && newest > 0 && reading->lower)
+            reading->lower[reading->lower_count++] =
+                (struct lower_jobs){event->id, (int32_t)newest};
+        reading->count += !status;
+    }
+    if (!status && reading->detail != INGOT_DETAIL_DELIVERY) /* those come in order */
+        arrange(reading->events + before, reading->count - before);
+    return status;
 }
 
-/* Reads of events with several jobs the newest transitions that their own rows, in the result, do not have. */
-static enum ingot_status read_lower_jobs(struct postgres_store *store, const PGresult *rows,
-                                         enum ingot_detail detail, struct ingot_page *page,
-                                         struct ingot_event *events, size_t count,
-                                         struct ingot_error *err)
+/* Replaces the birth of a job by its newest transition, if it is one of the events'. */
+static enum ingot_status take_newest(const struct reading *reading, const PGresult *result, int row,
+                                     struct ingot_error *err)
+{
+    const struct ingot_event key = {.id = postgres_get_ksuid(result, row, 0)};
+    struct ingot_event *event =
+        bsearch(&key, reading->events, reading->count, sizeof key, compare_events);
+    const int64_t number = postgres_get_int(result, row, 1);
+    if (!event || number < 0 || number >= (int64_t)event->job_count)
+        return INGOT_OK;
+    return get_latest(result, row, 2, reading->page, &event->jobs[number], err);
+}
+
+/* Reads of events with several jobs the newest transitions that their own rows do not have. */
+static enum ingot_status read_lower_jobs(const struct reading *reading, struct ingot_error *err)
 {
     static const enum postgres_type types[] = {POSTGRES_BYTES, POSTGRES_INT};
     struct postgres_parameters parameters = {0};
     PGresult *result = NULL;
-    size_t several = 0;
-    struct lower_jobs *lower = list_lower_jobs(rows, &several);
-    enum ingot_status status = lower ? INGOT_OK : postgres_no_memory(err);
-    if (several > 0) {
-        postgres_begin_rows(&parameters, types, 2, several);
-        for (size_t i = 0; i < several; i++) {
-            postgres_add_ksuid(&parameters, &lower[i].event_id);
-            postgres_add_int(&parameters, lower[i].behind);
-        }
-        postgres_add_int(&parameters, detail == INGOT_DETAIL_ALL);
-        status = postgres_query(store, sql_newest_of_lower_jobs, &parameters, &result, err,
-                                "could not read");
+    if (reading->lower_count == 0)
+        return INGOT_OK;
+    qsort(reading->lower, reading->lower_count, sizeof *reading->lower, compare_lower_jobs);
+    postgres_begin_rows(&parameters, types, 2, reading->lower_count);
+    for (size_t i = 0; i < reading->lower_count; i++) {
+        postgres_add_ksuid(&parameters, &reading->lower[i].event_id);
+        postgres_add_int(&parameters, reading->lower[i].behind);
     }
+    postgres_add_int(&parameters, reading->detail == INGOT_DETAIL_ALL);
+    enum ingot_status status = postgres_query(reading->store, sql_newest_of_lower_jobs, &parameters,
+                                              &result, err, "could not read");
     for (int row = 0; row < PQntuples(result) && !status; row++)
-        status = take_newest(result, row, page, events, count, err);
+        status = take_newest(reading, result, row, err);
     PQclear(result);
     postgres_parameters_fini(&parameters);
-    free(lower);
     return status;
 }
 
-/* Asks for the rows of events by one of the statements that take ids, and a detail if it is not fixed. */
-static enum ingot_status ask(struct postgres_store *store, const char *sql,
-                             const ingot_ksuid *event_ids, size_t event_count,
-                             enum ingot_detail detail, PGresult **ret_result,
-                             struct ingot_error *err)
+/* The parameters of the statements that take ids, and a detail if it is not fixed. */
+static void add_ids(struct postgres_parameters *parameters, const ingot_ksuid *event_ids,
+                    size_t event_count, enum ingot_detail detail)
 {
     const enum postgres_type type = POSTGRES_BYTES;
-    struct postgres_parameters parameters = {0};
-    postgres_begin_rows(&parameters, &type, 1, event_count);
+    postgres_begin_rows(parameters, &type, 1, event_count);
     for (size_t i = 0; i < event_count; i++)
-        postgres_add_ksuid(&parameters, &event_ids[i]);
+        postgres_add_ksuid(parameters, &event_ids[i]);
     if (detail != INGOT_DETAIL_DELIVERY)
-        postgres_add_int(&parameters, detail == INGOT_DETAIL_ALL);
-    enum ingot_status status =
-        postgres_query(store, sql, &parameters, ret_result, err, "could not read");
-    postgres_parameters_fini(&parameters);
+        postgres_add_int(parameters, detail == INGOT_DETAIL_ALL);
+}
+
+/* One statement of those that read events. */
+struct part {
+    struct postgres_parameters parameters;
+    struct postgres_statement statement;
+};
+
+/* Asks for the events of some ids. */
+static enum ingot_status ask(const struct reading *reading, const ingot_ksuid *event_ids,
+                             size_t event_count, struct part *part, struct ingot_error *err)
+{
+    part->statement.sql =
+        reading->detail == INGOT_DETAIL_DELIVERY ? sql_events_to_deliver : sql_events_with_newest;
+    part->statement.parameters = &part->parameters;
+    add_ids(&part->parameters, event_ids, event_count, reading->detail);
+    return postgres_send(reading->store, &part->statement, 1, POSTGRES_READS, err,
+                         "could not read");
+}
+
+/* Takes what a part asked for, and adds it unless reading has failed already. */
+static enum ingot_status take(struct reading *reading, struct part *part, enum ingot_status status,
+                              struct ingot_error *err)
+{
+    enum ingot_status received = postgres_receive(
+        reading->store, &part->statement, 1, POSTGRES_READS, status ? NULL : err, "could not read");
+    status = status ? status : received;
+    if (!status)
+        status = add_events(reading, part->statement.result, err);
+    postgres_clear(&part->statement, 1);
+    return status;
+}
+
+/* Reads the events in parts, one of which is under way while the one before it is taken. */
+static enum ingot_status read_parts(struct reading *reading, const ingot_ksuid *event_ids,
+                                    size_t event_count, struct ingot_error *err)
+{
+    struct part parts[2] = {0};
+    enum ingot_status status = INGOT_OK;
+    size_t asked = 0, taken = 0;
+    for (size_t at = 0; at < event_count || taken < asked;) {
+        const size_t left = event_count - at, some = left < PART_EVENTS ? left : PART_EVENTS;
+        if (some && asked < taken + 2) {
+            status = ask(reading, event_ids + at, some, &parts[asked % 2], err);
+            at = status ? event_count : at + some;
+            asked += !status;
+        } else if (reading->store->connection) {
+            struct part *part = &parts[taken++ % 2];
+            status = take(reading, part, status, err);
+            postgres_parameters_fini(&part->parameters);
+            at = status ? event_count : at;
+        } else { /* it broke, and nothing comes any more */
+            taken = asked;
+        }
+    }
+    for (size_t i = 0; i < 2; i++)
+        postgres_parameters_fini(&parts[i].parameters);
     return status;
 }
 
@@ -354,19 +415,26 @@ enum ingot_status postgres_read_events(struct postgres_store *store, const ingot
                                        struct ingot_page *page, struct ingot_event **ret_events,
                                        size_t *ret_count, struct ingot_error *err)
 {
-    PGresult *result = NULL;
-    enum ingot_status status =
-        ask(store, detail == INGOT_DETAIL_DELIVERY ? sql_events_to_deliver : sql_events_with_newest,
-            event_ids, event_count, detail, &result, err);
+    const int has_lower = detail != INGOT_DETAIL_DELIVERY;
+    struct reading reading = {
+        .store = store,
+        .detail = detail,
+        .page = page,
+        .events = ingot_page_alloc(page, event_count * sizeof *reading.events),
+        .room = event_count,
+        .lower = has_lower ? malloc(event_count * sizeof *reading.lower + 1) : NULL,
+    };
+    enum ingot_status status = reading.events && (reading.lower || !has_lower)
+                                   ? read_parts(&reading, event_ids, event_count, err)
+                                   : postgres_no_memory(err);
     if (!status)
-        status = get_events(result, detail, page, ret_events, ret_count, err);
-    if (!status && detail != INGOT_DETAIL_DELIVERY) {
-        /* They come in any order. */
-        qsort(*ret_events, *ret_count, sizeof **ret_events, compare_events);
-        status = read_lower_jobs(store, result, detail, page, *ret_events, *ret_count, err);
-    }
-    PQclear(result);
-    return status;
+        status = read_lower_jobs(&reading, err);
+    free(reading.lower);
+    if (status)
+        return status;
+    *ret_events = reading.events;
+    *ret_count = reading.count;
+    return INGOT_OK;
 }
 
 enum ingot_status postgres_read_born(struct postgres_store *store, const ingot_ksuid *event_ids,
@@ -374,10 +442,13 @@ enum ingot_status postgres_read_born(struct postgres_store *store, const ingot_k
                                      struct ingot_event *ret_events, size_t *ret_count,
                                      struct ingot_error *err)
 {
+    struct postgres_parameters parameters = {0};
     PGresult *result = NULL;
     size_t count = 0;
+    add_ids(&parameters, event_ids, event_count, INGOT_DETAIL_ALL);
     enum ingot_status status =
-        ask(store, sql_born_events, event_ids, event_count, INGOT_DETAIL_ALL, &result, err);
+        postgres_query(store, sql_born_events, &parameters, &result, err, "could not read");
+    postgres_parameters_fini(&parameters);
     for (int row = 0; row < PQntuples(result) && count < event_count && !status; row++) {
         status = get_event(result, row, INGOT_DETAIL_ALL, page, &ret_events[count], err);
         count += !status;
