@@ -12,6 +12,12 @@
 
 static const char path_events[] = "/v1/events";
 
+/* A request takes several times as long as a job; so there are half as many in a run. */
+static size_t count_requests(const struct igt_bench *bench)
+{
+    return (bench->options->jobs + 1) / 2;
+}
+
 /* A source's event as JSON, with data as the producers' events have it; to be freed. */
 static enum ingot_status make_event(const struct igt_bench *bench, struct ingot_bytes *ret_event,
                                     struct ingot_error *err)
@@ -28,7 +34,7 @@ static enum ingot_status make_event(const struct igt_bench *bench, struct ingot_
     return INGOT_OK;
 }
 
-/* Has the client send as many requests as there are jobs in a run. */
+/* Has the client send the requests of a run. */
 static enum ingot_status send_events(struct igt_bench *bench, const char *name, const char *variant,
                                      const char *address, const char *path, struct ingot_error *err)
 {
@@ -36,7 +42,7 @@ static enum ingot_status send_events(struct igt_bench *bench, const char *name, 
     struct igt_http_load load = {.address = address,
                                  .path = path,
                                  .connections = CONNECTIONS,
-                                 .count = bench->options->jobs};
+                                 .count = count_requests(bench)};
     enum ingot_status status = make_event(bench, &load.body, err);
     if (!status)
         status = igt_http_load(bench, &load, &sample, err);
@@ -104,7 +110,7 @@ static enum ingot_status drain_to(struct igt_bench *bench, const char *variant,
     struct igt_sample sample = {0}, begun = {0};
     struct igt_journal_numbers numbers;
     const struct igt_counter answered = igt_counter_of(sink->ledger.handed_count);
-    const size_t jobs = bench->options->jobs;
+    const size_t jobs = count_requests(bench);
     int64_t ended_us = 0;
     atomic_store(sink->ledger.handed_count, 0);
     enum ingot_status status = igt_engine_start(config, &engine, err);
@@ -129,7 +135,7 @@ static enum ingot_status deliver(struct igt_bench *bench, const char *variant,
                                  const struct igt_http_sink *sink, struct ingot_error *err)
 {
     char url[64];
-    const struct igt_filling filling = {.count = bench->options->jobs,
+    const struct igt_filling filling = {.count = count_requests(bench),
                                         .as = IGT_FILL_WAITING,
                                         .data_bytes = bench->options->data_bytes};
     struct igt_engine_config config = {
