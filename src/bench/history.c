@@ -16,15 +16,31 @@ static struct igt_history *find_history(struct igt_bench *bench, size_t finished
     return NULL;
 }
 
-static enum ingot_status fill(const struct igt_bench *bench, struct igt_history *history,
+/* The longest one that can be gone on with; NULL if there is none. */
+static const struct igt_history *find_beginning(const struct igt_bench *bench, size_t finished)
+{
+    const struct igt_history *found = NULL;
+    for (size_t i = 0; i < bench->history_count; i++) {
+        const struct igt_history *history = &bench->histories[i];
+        if (history->finished < finished && (!found || history->finished > found->finished) &&
+            igt_place_kind(history->place) == IGT_PLACE_POSTGRES)
+            found = history;
+    }
+    return found;
+}
+
+static enum ingot_status fill(struct igt_bench *bench, struct igt_history *history,
                               struct ingot_error *err)
 {
-    const struct igt_filling filling = {.count = history->finished,
+    const struct igt_history *beginning = find_beginning(bench, history->finished);
+    const struct igt_filling filling = {.count = history->finished -
+                                                 (beginning ? beginning->finished : 0),
                                         .as = IGT_FILL_FINISHED,
                                         .data_bytes = bench->options->data_bytes};
     enum ingot_status status = igt_place_open(bench->options->store, &history->place, err);
     if (!status)
-        status = igt_place_make(history->place, &history->url, err);
+        status = beginning ? igt_place_copy(history->place, beginning->place, &history->url, err)
+                           : igt_place_make(history->place, &history->url, err);
     if (!status)
         status = igt_bench_fill(history->url, &filling, bench->options->toolkit, err);
     return status ? status : igt_place_settle(history->place, err);

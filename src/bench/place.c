@@ -137,13 +137,17 @@ static void drop_database(struct igt_place *place, const char *name)
     run(place->admin, sql, NULL, "drop a database");
 }
 
-/* Names the next database, and begins to make it. */
+enum model_size { SMALL_MODEL, LARGE_MODEL };
+
+/* Names the next database, and begins to make it; a large model had better not go through the log. */
 static void begin_database(struct igt_place *place, PGconn *connection, const char *model,
-                           char name[64])
+                           enum model_size size, char name[64])
 {
-    char sql[192];
+    char sql[256];
+    const int has_choice = PQserverVersion(connection) >= 150000; /* before, they never did */
     snprintf(name, sizeof place->name, "ingot_bench_%08x_%u", place->id, ++place->made);
-    snprintf(sql, sizeof sql, "CREATE DATABASE \"%s\" TEMPLATE \"%s\"", name, model);
+    snprintf(sql, sizeof sql, "CREATE DATABASE \"%s\" TEMPLATE \"%s\"%s", name, model,
+             size == LARGE_MODEL && has_choice ? " STRATEGY file_copy" : "");
     PQsendQuery(connection, sql); /* if it fails, its result says so */
 }
 
@@ -161,7 +165,7 @@ static enum ingot_status enter_database(struct igt_place *place, struct ingot_er
 static enum ingot_status make_database(struct igt_place *place, struct ingot_error *err)
 {
     /* Nobody is in template0, and it holds nothing of the user's. */
-    begin_database(place, place->admin, "template0", place->name);
+    begin_database(place, place->admin, "template0", SMALL_MODEL, place->name);
     enum ingot_status status = end_database(place->admin, err);
     return status ? status : enter_database(place, err);
 }
@@ -177,8 +181,8 @@ static enum ingot_status copy_database(struct igt_place *place, struct ingot_err
         memcpy(place->name, place->spare, sizeof place->name);
         place->spare[0] = '\0';
     } else {
-        begin_database(place, place->admin, place->model, place->name);
-        begin_database(place, place->second, place->model, place->spare);
+        begin_database(place, place->admin, place->model, SMALL_MODEL, place->name);
+        begin_database(place, place->second, place->model, SMALL_MODEL, place->spare);
         status = end_database(place->admin, err);
         second = end_database(place->second, status ? NULL : err);
         status = status ? status : second;
@@ -371,6 +375,24 @@ enum ingot_status igt_place_copy_model(struct igt_place *place, const char **ret
 {
     igt_place_drop(place);
     return hand_over(place, copy_database(place, err), ret_url);
+}
+
+static enum ingot_status copy_large(struct igt_place *place, struct igt_place *from,
+                                    struct ingot_error *err)
+{
+    leave_database(from);
+    begin_database(place, place->admin, from->name, LARGE_MODEL, place->name);
+    enum ingot_status status = end_database(place->admin, err);
+    enum ingot_status back = connect_to(from->url, &from->inside, status ? NULL : err);
+    status = status ? status : back;
+    return status ? status : enter_database(place, err);
+}
+
+enum ingot_status igt_place_copy(struct igt_place *place, struct igt_place *from,
+                                 const char **ret_url, struct ingot_error *err)
+{
+    igt_place_drop(place);
+    return hand_over(place, copy_large(place, from, err), ret_url);
 }
 
 enum ingot_status igt_place_settle(struct igt_place *place, struct ingot_error *err)

@@ -50,6 +50,13 @@ int igt_place_has_model(const struct igt_place *place);
 enum ingot_status igt_place_copy_model(struct igt_place *place, const char **ret_url,
                                        struct ingot_error *err);
 
+/*
+ * Makes a store that begins as a copy of one that stands at another place, which nobody is to
+ * be connected to meanwhile; *ret_url as igt_place_make(). Of PostgreSQL only.
+ */
+enum ingot_status igt_place_copy(struct igt_place *place, struct igt_place *from,
+                                 const char **ret_url, struct ingot_error *err);
+
 /* Has the database do now what it would do later behind a large fill. */
 enum ingot_status igt_place_settle(struct igt_place *place, struct ingot_error *err);
 

@@ -20,7 +20,7 @@ TINY = ["--jobs", "1000", "--rounds", "1", "--history", "1000", "--live", "1000"
 BOTH = {"insert": (6, 1), "drain": (5, 4), "lifecycle": (6, 5), "pickup": (3, 4),
         "http-in": (2, 1), "http-out": (2, 1), "history": (6, 4), "find": (2, 2), "start": (1, 1),
         "memory": (2, 1)}
-ON_POSTGRES = BOTH | {"pickup": (5, 6), "pinned": (7, 4)}
+ON_POSTGRES = BOTH | {"pickup": (5, 6), "pinned": (6, 4)}
 
 
 class Ground:
