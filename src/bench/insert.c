@@ -2,7 +2,7 @@
 #include "measure.h"
 
 /* That one producer puts in, one by one. */
-#define FEW_JOBS 500
+#define FEW_JOBS 800
 
 static enum ingot_status insert_ingot(struct igt_bench *bench, const char *variant,
                                       unsigned producers, size_t batch, struct ingot_error *err)

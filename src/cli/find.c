@@ -32,11 +32,9 @@
 /* How often progress is shown while a page is waited for. */
 #define LOOK_NS 100000000
 
-/* What was read of a page. */
+/* What was read of a page; whole is the event in place of its last one, which goes on behind it, or NULL. */
 struct batch {
-    struct ingot_page *page;
-    struct ingot_page
-        *whole; /* an event that goes on behind the page, in place of its last; or NULL */
+    struct ingot_page *page, *whole;
 };
 
 struct search {
@@ -362,6 +360,8 @@ static enum ingot_status end_reading(struct search *search, enum ingot_status st
     pthread_cond_signal(&search->changed);
     pthread_mutex_unlock(&search->lock);
     pthread_join(search->thread, NULL);
+    pthread_cond_destroy(&search->changed);
+    pthread_mutex_destroy(&search->lock);
     forget_batch(&search->next);
     if (!status && search->status && search->status != INGOT_CLOSED) {
         status = search->status;

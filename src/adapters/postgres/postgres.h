@@ -188,7 +188,8 @@ enum ingot_status postgres_begin_reading(struct postgres_store *store,
 
 /*
  * Events with all their jobs, latest filled, ascending; the ids are ascending and
- * distinct, and unknown ones are left out. In the transaction that is open, if one is.
+ * distinct, and unknown ones are left out. In the transaction that is open, if one is;
+ * else each thousand of them is of a snapshot of its own.
  */
 enum ingot_status postgres_read_events(struct postgres_store *store, const ingot_ksuid *event_ids,
                                        size_t event_count, enum ingot_detail detail,

@@ -241,7 +241,7 @@ static int compare_events(const void *a, const void *b)
                                &((const struct ingot_event *)b)->id);
 }
 
-/* Puts events into ascending order. Most come in the contrary one, which needs no search for it. */
+/* Puts events into ascending order. They mostly come in the contrary one, and are only turned around. */
 static void arrange(struct ingot_event *events, size_t count)
 {
     size_t falling = 1;
