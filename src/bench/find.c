@@ -131,6 +131,9 @@ enum ingot_status igt_measure_find(struct igt_bench *bench, struct ingot_error *
     const char *const counts[] = {igt_bench_count(bench, finished[0]),
                                   igt_bench_count(bench, finished[1])};
     enum ingot_status status = INGOT_OK;
+    /* Both are made before anything waits in one, for the longer may begin as a copy of the other. */
+    for (size_t i = 0; i < 2 && !status; i++)
+        status = igt_history_get(bench, finished[i], &urls[i], err);
     for (size_t i = 0; i < 2 && !status; i++) {
         variants[i] = igt_bench_text(bench, "cold process, %s live, %s finished",
                                      igt_bench_count(bench, LIVE), counts[i]);

@@ -1,7 +1,7 @@
 /*
  * ingot find: jobs by destination, event, state and attempts. It goes through
  * the store page by page and keeps none, so that the store may be of any size;
- * a thread reads the next page while one is written.
+ * a thread reads the next page while one is written, so that there are three at most.
  */
 #include "cli.h"
 
@@ -370,10 +370,18 @@ static enum ingot_status end_reading(struct search *search, enum ingot_status st
     return status;
 }
 
+/* Shows progress; INGOT_CLOSED once the user wants to stop. */
+static enum ingot_status heed(struct search *search, struct ingot_error *err)
+{
+    if (igt_cli_progress(&search->reader.progress, 0, 0) != 0)
+        return ingot_error_set(err, INGOT_CLOSED, "find: stopped on request");
+    return INGOT_OK;
+}
+
 /* Waits for the next page; there is none, and no failure, when the thread has ended. */
 static enum ingot_status take(struct search *search, struct batch *batch, struct ingot_error *err)
 {
-    enum ingot_status status = INGOT_OK;
+    enum ingot_status status = heed(search, err);
     pthread_mutex_lock(&search->lock);
     while (!search->has_next && !search->has_ended && !status) {
         struct timespec until;
@@ -382,8 +390,7 @@ static enum ingot_status take(struct search *search, struct batch *batch, struct
         until.tv_sec += until.tv_nsec / 1000000000;
         until.tv_nsec %= 1000000000;
         pthread_cond_timedwait(&search->changed, &search->lock, &until);
-        if (igt_cli_progress(&search->reader.progress, 0, 0) != 0)
-            status = ingot_error_set(err, INGOT_CLOSED, "find: stopped on request");
+        status = heed(search, err);
     }
     *batch = search->next;
     search->next = (struct batch){0};

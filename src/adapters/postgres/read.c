@@ -1,6 +1,6 @@
 /*
  * Reading. What takes several statements is one read-only transaction, and so
- * one snapshot. A row that is not what Ingot writes is reported as damage and
+ * one snapshot, but for events that are asked for by their ids. A row that is not what Ingot writes is reported as damage and
  * never trusted.
  */
 #include "postgres.h"
@@ -383,16 +383,21 @@ static enum ingot_status take(struct reading *reading, struct part *part, enum i
     return status;
 }
 
-/* Reads the events in parts, one of which is under way while the one before it is taken. */
+/*
+ * Reads the events in parts, one of which is under way while the one before it is taken;
+ * but not through pgbouncer, which gives the server to somebody else when a part has been
+ * answered, even if the next one has arrived in part (see postgres_send_commit()).
+ */
 static enum ingot_status read_parts(struct reading *reading, const ingot_ksuid *event_ids,
                                     size_t event_count, struct ingot_error *err)
 {
     struct part parts[2] = {0};
+    const size_t most = reading->store->is_pooled ? 1 : 2;
     enum ingot_status status = INGOT_OK;
     size_t asked = 0, taken = 0;
     for (size_t at = 0; at < event_count || taken < asked;) {
         const size_t left = event_count - at, some = left < PART_EVENTS ? left : PART_EVENTS;
-        if (some && asked < taken + 2) {
+        if (some && asked < taken + most) {
             status = ask(reading, event_ids + at, some, &parts[asked % 2], err);
             at = status ? event_count : at + some;
             asked += !status;
