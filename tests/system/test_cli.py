@@ -259,6 +259,20 @@ def a_long_find_that_cannot_be_written_says_only_that(lab):
     equal(len(result.stderr.splitlines()), 1, result.stderr)
 
 
+@test
+def a_signal_ends_a_long_find(lab):
+    emitted(lab, 20000)
+    with open(lab.path("found"), "wb") as found:
+        process = subprocess.Popen([harness.INGOT, "find", "--limit", "none"],
+                                   stdout=found, stderr=subprocess.PIPE, env=lab.environment())
+        wait_for(lambda: os.path.getsize(lab.path("found")) > 0, "the first events")
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    equal(process.returncode, 130, said)
+    with open(lab.path("found"), "rb") as found:
+        check(len(found.read().splitlines()) < 3 * 20000)
+
+
 # ---- which store ---------------------------------------------------------------------------------
 
 
