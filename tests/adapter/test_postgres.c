@@ -338,6 +338,43 @@ static void a_connection_that_was_ended_is_made_again_at_once(void **state)
     assert_int_equal(fixture_verify(fixture).events, 3);
 }
 
+/* As often as a connection is asked before its statements have names, and once more. */
+#define OFTEN 40
+
+static enum ingot_status deliver(struct fixture *fixture, const ingot_ksuid *id)
+{
+    struct ingot_page *page = NULL;
+    enum ingot_status status =
+        ingot_store_events(fixture->store, NULL, id, 1, INGOT_DETAIL_DELIVERY, &page, NULL);
+    if (!status) {
+        assert_int_equal(page->event_count, 1);
+        ingot_page_destroy(page);
+    }
+    return status;
+}
+
+/* A statement that has a name keeps the columns that it had. */
+static void a_function_that_was_changed_under_a_connection_is_asked_anew(void **state)
+{
+    struct fixture *fixture = *state;
+    const ingot_ksuid id = fixture_put_one(fixture, "crm");
+    for (int i = 0; i < OFTEN; i++)
+        assert_int_equal(deliver(fixture, &id), INGOT_OK);
+    assert_int_equal(
+        fixture_sql(
+            fixture,
+            "ALTER FUNCTION ingot.events_to_deliver RENAME TO before;"
+            "CREATE FUNCTION ingot.events_to_deliver(ids bytea[]) RETURNS TABLE ("
+            "  event_id bytea, job int, id bytea, first_text text, second_text text, context json,"
+            "  data json, jobs json, parent_job_id bytea, first_time timestamptz,"
+            "  second_time timestamptz, created_at timestamptz, retired_at timestamptz, more int)"
+            " LANGUAGE sql STABLE AS $$ SELECT *, 1 FROM ingot.before(ids) $$"),
+        0);
+    assert_int_equal(deliver(fixture, &id), INGOT_RETRY);
+    for (int i = 0; i < OFTEN; i++)
+        assert_int_equal(deliver(fixture, &id), INGOT_OK);
+}
+
 static enum ingot_status count(struct fixture *fixture, struct ingot_error *err)
 {
     struct ingot_counts *counts = NULL;
@@ -1371,6 +1408,7 @@ int main(void)
         TEST(a_server_that_will_not_do_is_refused),
         TEST(protocol_3_4_a_restored_store_is_refused_until_the_owner_accepts_it),
         TEST(a_connection_that_was_ended_is_made_again_at_once),
+        TEST(a_function_that_was_changed_under_a_connection_is_asked_anew),
         TEST(a_server_that_refuses_is_asked_again_after_a_while_only),
         TEST(errors_have_the_class_that_says_what_to_do),
         TEST(real_errors_name_the_next_step),

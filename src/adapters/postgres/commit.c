@@ -206,13 +206,15 @@ static int make_parcels(struct writing *writing)
 
 /* ---- parameters --------------------------------------------------------- */
 
+/* The columns of events; one alone is a row of parameters, not of arrays. */
 static void fill_events(struct postgres_parameters *parameters, const struct writing *writing)
 {
     static const enum postgres_type types[] = {POSTGRES_BYTES, POSTGRES_TEXT, POSTGRES_TEXT,
                                                POSTGRES_JSON,  POSTGRES_JSON, POSTGRES_JSON,
                                                POSTGRES_TIME,  POSTGRES_TIME};
     const struct ingot_commit *commit = writing->commit;
-    postgres_begin_rows(parameters, types, 8, commit->event_count);
+    if (commit->event_count > 1)
+        postgres_begin_rows(parameters, types, 8, commit->event_count);
     for (size_t i = 0; i < commit->event_count; i++) {
         const struct ingot_event *row = commit->events[writing->events[i]].row;
         size_t len = 0;
@@ -241,7 +243,10 @@ static int has_chains(const struct ingot_commit *commit)
     return 0;
 }
 
-/* ordinals: of each place in the order of keys, from 1 on; NULL where nothing hangs on another. */
+/*
+ * The columns of transitions; one alone is a row of parameters, not of arrays.
+ * ordinals: of each place in the order of keys, from 1 on; NULL where nothing hangs on another.
+ */
 static void fill_transitions(struct postgres_parameters *parameters,
                              const struct ingot_commit *commit, const size_t *rows, size_t count,
                              const size_t *ordinals)
@@ -249,7 +254,8 @@ static void fill_transitions(struct postgres_parameters *parameters,
     static const enum postgres_type types[] = {
         POSTGRES_BYTES, POSTGRES_INT,  POSTGRES_INT,  POSTGRES_INT, POSTGRES_INT, POSTGRES_INT,
         POSTGRES_BYTES, POSTGRES_TIME, POSTGRES_JSON, POSTGRES_INT, POSTGRES_INT};
-    postgres_begin_rows(parameters, types, ordinals ? 11 : 9, count);
+    if (count > 1 || ordinals)
+        postgres_begin_rows(parameters, types, ordinals ? 11 : 9, count);
     for (size_t i = 0; i < count; i++) {
         const struct ingot_commit_transition *given = &commit->transitions[rows[i]];
         const struct ingot_transition *row = &given->row;
@@ -595,8 +601,9 @@ static enum ingot_status add_transitions(struct pipeline *pipeline, struct writi
         if (parcel->like)
             fill_alike(add_statement(pipeline, sql_insert_alike), commit, parcel);
         else
-            fill_transitions(add_statement(pipeline, sql_insert_transitions), commit, parcel->rows,
-                             parcel->count, NULL);
+            fill_transitions(add_statement(pipeline, parcel->count == 1 ? sql_insert_transition
+                                                                        : sql_insert_transitions),
+                             commit, parcel->rows, parcel->count, NULL);
     }
     if (writing->parcel_count)
         return INGOT_OK;
@@ -647,7 +654,9 @@ static enum ingot_status compose(struct postgres_flight *flight, struct ingot_er
     add_statement(pipeline, sql_durable);
     flight->events = pipeline->count;
     if (commit->event_count)
-        fill_events(add_statement(pipeline, sql_insert_events), writing);
+        fill_events(add_statement(pipeline,
+                                  commit->event_count == 1 ? sql_insert_event : sql_insert_events),
+                    writing);
     flight->transitions = pipeline->count;
     if (commit->transition_count && add_transitions(pipeline, writing, err))
         return INGOT_NOMEM;

@@ -278,14 +278,12 @@ static enum ingot_status take_rows(struct postgres_store *store, struct follower
 }
 
 /* In a pipeline, at whose end libpq forgets that rows were to come one by one. */
-static int send_statement(PGconn *connection, const struct postgres_parameters *parameters)
+static int send_statement(struct postgres_store *store,
+                          const struct postgres_parameters *parameters)
 {
-    const int binary[] = {1, 1, 1, 1, 1, 1};
-    return PQenterPipelineMode(connection) &&
-           PQsendQueryParams(connection, sql_follow, parameters->count, parameters->types,
-                             (const char *const *)parameters->values, parameters->lengths, binary,
-                             1) &&
-           PQpipelineSync(connection) && PQsetSingleRowMode(connection);
+    return PQenterPipelineMode(store->connection) &&
+           postgres_send_statement(store, sql_follow, parameters) &&
+           PQpipelineSync(store->connection) && PQsetSingleRowMode(store->connection);
 }
 
 enum ingot_status postgres_follow(void *handle, const struct ingot_toolkit *toolkit,
@@ -314,7 +312,7 @@ enum ingot_status postgres_follow(void *handle, const struct ingot_toolkit *tool
         status = postgres_no_memory(err);
     if (!status)
         status = postgres_ready(store, toolkit, err);
-    if (!status && !send_statement(store->connection, &parameters)) {
+    if (!status && !send_statement(store, &parameters)) {
         status = postgres_failure(store, NULL, err, "could not follow");
         postgres_drop(store);
     }

@@ -18,6 +18,9 @@
 #define CONNECT_WAIT_FIRST_US 50000
 #define CONNECT_WAIT_MAX_US 1000000
 
+/* What is asked so often is asked for long: a tool's one question needs no names. */
+#define NAMES_AFTER 16
+
 /* Of our clock and the database's. */
 #define CLOCKS_APART_MAX_US (INT64_C(3600) * 1000000)
 
@@ -95,13 +98,23 @@ static int lacks_segment(const PGresult *result, const char *sqlstate)
            !PQresultErrorField(result, PG_DIAG_CONSTRAINT_NAME);
 }
 
+/* Whether it no longer knows a name, or what it calls answers with other columns now. */
+static int lost_a_name(const PGresult *result, const char *sqlstate)
+{
+    const char *function = PQresultErrorField(result, PG_DIAG_SOURCE_FUNCTION);
+    return sqlstate &&
+           (strcmp(sqlstate, "26000") == 0 || (strcmp(sqlstate, "0A000") == 0 && function &&
+                                               strcmp(function, "RevalidateCachedQuery") == 0));
+}
+
 enum ingot_status postgres_failure(struct postgres_store *store, const PGresult *result,
                                    struct ingot_error *err, const char *what)
 {
     const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
     const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
     const char *primary = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
-    const enum ingot_status status = class_of(sqlstate);
+    const int is_lost = lost_a_name(result, sqlstate);
+    const enum ingot_status status = is_lost ? INGOT_RETRY : class_of(sqlstate);
     const char *hint = advice(status, sqlstate);
     if (!primary)
         primary = PQerrorMessage(store->connection);
@@ -120,7 +133,8 @@ enum ingot_status postgres_failure(struct postgres_store *store, const PGresult 
                             hint);
         make_printable(err->message);
     }
-    if (PQstatus(store->connection) != CONNECTION_OK ||
+    store->is_nameless |= is_lost;
+    if (is_lost || PQstatus(store->connection) != CONNECTION_OK ||
         (severity && (strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0)))
         postgres_drop(store);
     return status;
@@ -369,7 +383,9 @@ enum ingot_status postgres_ready(struct postgres_store *store, const struct ingo
         postgres_drop(store);
     postgres_rollback(store); /* nothing, as a rule */
     if (store->connection)
-        return INGOT_OK;
+        return store->started && store->asked < NAMES_AFTER && ++store->asked == NAMES_AFTER
+                   ? postgres_name_statements(store, err)
+                   : INGOT_OK;
     const int64_t left_us = store->next_connect_us - postgres_monotonic_us();
     if (left_us > 0)
         return ingot_error_set(err, INGOT_RETRY, "%s; the next try is in %lld ms", store->refusal,

@@ -2,10 +2,11 @@
  * The adapter "postgres" on libpq: one connection a handle, and one more where
  * wake-ups are sent and heard. Shared by the adapter's files.
  *
- * A statement goes out unnamed, with binary parameters and results (PROTOCOL 7).
- * What would cost to plan is a function of the schema, whose plans the server
- * keeps; its settings (lock_timeout, jit, search_path) are clauses of the
- * function, which hold behind any pooler and for any role.
+ * A statement goes out with binary parameters and results, under a name if it is one
+ * of every delivery, unnamed behind a pooler (docs/decisions/0021). What would cost to
+ * plan is a function of the schema, whose plans the server keeps; its settings
+ * (lock_timeout, jit, search_path) are clauses of the function, which hold behind any
+ * pooler and for any role.
  */
 #ifndef INGOT_ADAPTERS_POSTGRES_H
 #define INGOT_ADAPTERS_POSTGRES_H
@@ -21,9 +22,12 @@ struct postgres_store {
     char *conninfo;     /* holds the password: never shown */
     struct postgres_bell *bell;
     enum ingot_mode mode;
-    int started;   /* the schema was seen to be the newest: checks are due after a connect */
-    int epoch;     /* of the store, read after each connect */
-    int is_pooled; /* behind a pooler, which may take the server away after each Sync; likewise */
+    int started;     /* the schema was seen to be the newest: checks are due after a connect */
+    int epoch;       /* of the store, read after each connect */
+    int is_pooled;   /* behind a pooler, which may take the server away after each Sync; likewise */
+    unsigned asked;  /* how often something was asked of the connection */
+    int has_names;   /* it has those of postgres_name_statements() */
+    int is_nameless; /* one lost them: none are given any more */
     int64_t next_connect_us;         /* monotonic: no try before that */
     int64_t connect_wait_us;         /* doubles with each failure, with jitter */
     char refusal[240];               /* why the last try failed; a struct ingot_error's message */
@@ -162,6 +166,17 @@ enum ingot_status postgres_receive(struct postgres_store *store,
 enum ingot_status postgres_query(struct postgres_store *store, const char *sql,
                                  const struct postgres_parameters *parameters,
                                  PGresult **ret_result, struct ingot_error *err, const char *what);
+
+/* Sends one statement within a pipeline that the caller begins and ends; 0 as libpq. */
+int postgres_send_statement(struct postgres_store *store, const char *sql,
+                            const struct postgres_parameters *parameters);
+
+/*
+ * Gives the connection names for the statements of every delivery, which the server then
+ * need not parse and analyse again. Not behind a pooler, whose servers do not know them. A
+ * failure is that of the connection: without names all goes on as before.
+ */
+enum ingot_status postgres_name_statements(struct postgres_store *store, struct ingot_error *err);
 
 /* Closes a connection of which nothing can be relied on: postgres_ready() makes another. */
 void postgres_drop(struct postgres_store *store);

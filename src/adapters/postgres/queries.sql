@@ -117,10 +117,27 @@ SELECT ingot.accept_restore()
 -- name: begin_writing
 BEGIN ISOLATION LEVEL READ COMMITTED
 
--- A plan of its own for a call would hold a copy of each of its arrays.
+-- A plan of its own for a call would hold a copy of each of its arrays. Whoever inserts the
+-- same key is waited for so long and no longer.
 -- name: durable
 SELECT set_config('synchronous_commit', 'on', true), pg_current_xact_id(),
-       set_config('plan_cache_mode', 'force_generic_plan', true)
+       set_config('plan_cache_mode', 'force_generic_plan', true),
+       set_config('lock_timeout', '2s', true)
+
+-- What insert_events() and insert_transitions() do with one row, without a call
+-- (docs/decisions/0021).
+-- name: insert_event
+INSERT INTO ingot.events (id, source, name, context, data, jobs, sent_at, received_at)
+VALUES ($1, $2, $3, $4::json, $5::json, $6::json, $7, coalesce($8, clock_timestamp()))
+ON CONFLICT DO NOTHING
+RETURNING id
+
+-- name: insert_transition
+INSERT INTO ingot.transitions
+  (event_id, job, seq, attempt, state_before, state_after, owner, due_at, error)
+VALUES ($1, $2, $3, $4, $5::int, $6::int, $7, $8, $9::json)
+ON CONFLICT DO NOTHING
+RETURNING event_id, job, seq
 
 -- name: insert_events
 SELECT * FROM ingot.insert_events($1, $2, $3, $4, $5, $6, $7, $8)
@@ -240,5 +257,5 @@ FETCH 2000 FROM scan_transitions
 -- ---- follow.c ----
 
 -- name: follow
-SELECT * FROM ingot.follow($1::pg_snapshot, $2, $3, $4, $5, $6)
+SELECT * FROM ingot.follow($1::text::pg_snapshot, $2, $3, $4, $5, $6)
 

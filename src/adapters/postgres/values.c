@@ -3,9 +3,11 @@
  * them: one, or several in a pipeline, for one round trip.
  */
 #include "postgres.h"
+#include "postgres_sql.h"
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -245,19 +247,60 @@ static int flush(PGconn *connection)
     return left == 0;
 }
 
-static int send_all(PGconn *connection, const struct postgres_statement *statements, size_t count)
+/* What deliveries are made of; a name of the server's is NAMED and the place here. */
+static const char *const named[] = {
+    sql_durable,
+    sql_insert_event,
+    sql_insert_events,
+    sql_insert_transition,
+    sql_insert_transitions,
+    sql_insert_alike,
+    sql_follow,
+    sql_events_to_deliver,
+};
+
+#define NAMED "ingot_"
+#define NAMED_COUNT (sizeof named / sizeof named[0])
+#define NAME_SIZE sizeof NAMED "00"
+
+static void write_name(char name[NAME_SIZE], size_t place)
+{
+    snprintf(name, NAME_SIZE, NAMED "%02u", (unsigned)place);
+}
+
+/* NAMED_COUNT where the server knows no name for it. */
+static size_t find_name(const struct postgres_store *store, const char *sql)
+{
+    size_t place = 0;
+    while (place < NAMED_COUNT && !(store->has_names && strcmp(sql, named[place]) == 0))
+        place++;
+    return place;
+}
+
+int postgres_send_statement(struct postgres_store *store, const char *sql,
+                            const struct postgres_parameters *parameters)
 {
     static const struct postgres_parameters none;
+    const struct postgres_parameters *p = parameters ? parameters : &none;
+    const char *const *values = (const char *const *)p->values;
+    const size_t place = find_name(store, sql);
+    char name[NAME_SIZE];
     int binary[POSTGRES_PARAMETERS_MAX];
     for (int i = 0; i < POSTGRES_PARAMETERS_MAX; i++)
         binary[i] = 1;
-    for (size_t i = 0; i < count; i++) {
-        const struct postgres_parameters *p =
-            statements[i].parameters ? statements[i].parameters : &none;
-        if (!PQsendQueryParams(connection, statements[i].sql, p->count, p->types,
-                               (const char *const *)p->values, p->lengths, binary, 1))
+    if (place == NAMED_COUNT)
+        return PQsendQueryParams(store->connection, sql, p->count, p->types, values, p->lengths,
+                                 binary, 1);
+    write_name(name, place);
+    return PQsendQueryPrepared(store->connection, name, p->count, values, p->lengths, binary, 1);
+}
+
+static int send_all(struct postgres_store *store, const struct postgres_statement *statements,
+                    size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!postgres_send_statement(store, statements[i].sql, statements[i].parameters))
             return 0;
-    }
     return 1;
 }
 
@@ -305,6 +348,8 @@ void postgres_drop(struct postgres_store *store)
 {
     PQfinish(store->connection);
     store->connection = NULL;
+    store->asked = 0;
+    store->has_names = 0;
     store->unanswered = 0;
 }
 
@@ -338,25 +383,34 @@ static enum ingot_status give_up(struct postgres_store *store, const PGresult *f
                            "send it again");
 }
 
+static int begin_pipeline(PGconn *connection)
+{
+    return PQsetnonblocking(connection, 1) == 0 && PQenterPipelineMode(connection);
+}
+
+static int end_pipeline(struct postgres_store *store)
+{
+    const int ended = PQpipelineSync(store->connection) && flush(store->connection);
+    store->unanswered += (size_t)ended;
+    return ended;
+}
+
 enum ingot_status postgres_send(struct postgres_store *store,
                                 const struct postgres_statement *statements, size_t count,
                                 enum postgres_effect effect, struct ingot_error *err,
                                 const char *what)
 {
-    PGconn *connection = store->connection;
     enum ingot_status status = check_parameters(statements, count, err);
     if (status)
         return status;
-    if (!connection) /* it broke for what was sent before */
+    if (!store->connection) /* it broke for what was sent before */
         return ingot_error_set(err, INGOT_RETRY, "store/postgres: %s: the connection broke", what);
-    if (PQsetnonblocking(connection, 1) != 0 || !PQenterPipelineMode(connection) ||
-        !send_all(connection, statements, count))
+    if (!begin_pipeline(store->connection) || !send_all(store, statements, count))
         return give_up(store, NULL, POSTGRES_READS, err,
                        what); /* without its end nothing is done */
     /* Once the end is buffered, it may have gone out with a part of the rest. */
-    if (!PQpipelineSync(connection) || !flush(connection))
+    if (!end_pipeline(store))
         return give_up(store, NULL, effect, err, what);
-    store->unanswered++;
     return INGOT_OK;
 }
 
@@ -402,6 +456,37 @@ enum ingot_status postgres_query(struct postgres_store *store, const char *sql,
     if (!status)
         *ret_result = statement.result;
     return status;
+}
+
+/* 0 if the connection will not take it. */
+static int send_names(PGconn *connection)
+{
+    char name[NAME_SIZE];
+    for (size_t i = 0; i < NAMED_COUNT; i++) {
+        write_name(name, i);
+        if (!PQsendPrepare(connection, name, named[i], 0, NULL))
+            return 0;
+    }
+    return 1;
+}
+
+enum ingot_status postgres_name_statements(struct postgres_store *store, struct ingot_error *err)
+{
+    static const char what[] = "could not prepare";
+    struct postgres_statement answers[NAMED_COUNT] = {0};
+    if (store->is_pooled || store->is_nameless)
+        return INGOT_OK;
+    if (!begin_pipeline(store->connection) || !send_names(store->connection) ||
+        !end_pipeline(store))
+        return give_up(store, NULL, POSTGRES_READS, err, what);
+    enum ingot_status status =
+        postgres_receive(store, answers, NAMED_COUNT, POSTGRES_READS, err, what);
+    postgres_clear(answers, NAMED_COUNT);
+    store->has_names = !status;
+    if (!status || !store->connection)
+        return status;
+    ingot_error_clear(err); /* it does without, and says itself what it lacks */
+    return INGOT_OK;
 }
 
 void postgres_rollback(struct postgres_store *store)
