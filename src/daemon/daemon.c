@@ -233,8 +233,8 @@ enum ingot_status igt_daemon_run(struct igt_daemon *daemon, struct ingot_error *
     igt_log(daemon->toolkit, INGOT_INFO, "event=started address=%s store=%s destinations=%zu",
             daemon->gateway ? igt_gateway_address(daemon->gateway) : "none",
             ingot_store_name(daemon->store), daemon->config->destination_count);
-    return igt_delivery_run(daemon->loop, daemon->journal, daemon->keeper, close_gateway, daemon,
-                            err);
+    return igt_delivery_run(daemon->loop, daemon->journal, daemon->fetcher, daemon->keeper,
+                            close_gateway, daemon, err);
 }
 
 void igt_daemon_end(struct igt_daemon *daemon)

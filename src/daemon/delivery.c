@@ -34,6 +34,7 @@ struct igt_delivery_loop {
     struct igt_http_client *http;
     struct igt_command_runner *commands;
     struct igt_journal *journal;
+    struct igt_fetcher *fetcher;
     struct igt_keeper *keeper;
     struct igt_batch *batch; /* what goes to the journal at the end of this turn */
 
@@ -707,6 +708,22 @@ static int64_t show_numbers(struct igt_delivery_loop *loop, int64_t now_us)
     return INT64_MAX;
 }
 
+/* Hands the batch over; what a few claims need is read meanwhile. */
+static void submit(struct igt_delivery_loop *loop)
+{
+    struct igt_map_key claimed[IGT_EXPECTED_MAX]; /* as many are too many */
+    const struct igt_rows *rows = &loop->batch->rows;
+    size_t count = 0;
+    for (size_t i = 0; i < rows->count && count < IGT_EXPECTED_MAX; i++)
+        if (rows->rows[i].row.state_after == INGOT_STATE_EXECUTING)
+            claimed[count++] =
+                (struct igt_map_key){rows->rows[i].row.event_id, rows->rows[i].row.job};
+    igt_journal_submit_batch(loop->journal, loop->batch);
+    loop->batch = NULL;
+    if (count && count < IGT_EXPECTED_MAX)
+        igt_fetcher_expect(loop->fetcher, claimed, count);
+}
+
 static void on_turn(uv_prepare_t *handle)
 {
     struct igt_delivery_loop *loop = handle->data;
@@ -721,8 +738,7 @@ static void on_turn(uv_prepare_t *handle)
     if (batch->rows.failed)
         abort();
     if (batch->rows.count || batch->rows.read_count) {
-        igt_journal_submit_batch(loop->journal, batch);
-        loop->batch = NULL;
+        submit(loop);
     } else if (loop->ending != WORKING && igt_scheduler_is_idle(loop->scheduler)) {
         uv_stop(&loop->uv);
     }
@@ -780,10 +796,12 @@ static void on_signal(uv_signal_t *handle, int number)
 }
 
 enum ingot_status igt_delivery_run(struct igt_delivery_loop *loop, struct igt_journal *journal,
-                                   struct igt_keeper *keeper, void (*closing)(void *context),
-                                   void *context, struct ingot_error *err)
+                                   struct igt_fetcher *fetcher, struct igt_keeper *keeper,
+                                   void (*closing)(void *context), void *context,
+                                   struct ingot_error *err)
 {
     loop->journal = journal;
+    loop->fetcher = fetcher;
     loop->keeper = keeper;
     loop->closing = closing;
     loop->closing_context = context;

@@ -8,6 +8,7 @@
 #define INGOT_DAEMON_DELIVERY_H
 
 #include "config.h"
+#include "fetcher.h"
 #include "journal.h"
 #include "keeper.h"
 
@@ -44,12 +45,13 @@ void igt_delivery_describe(struct igt_delivery_loop *loop, struct igt_buffer *ab
 /*
  * Runs until the process is asked to end (SIGTERM, SIGINT) and what runs is
  * finished or given back, or until the journal has failed: then its status.
- * closing is called when the end begins. The keeper is asked to read the lanes
- * that are worked, and to write checkpoints.
+ * closing is called when the end begins. The fetcher is told of few claims, the keeper is
+ * asked to read the lanes that are worked, and to write checkpoints.
  */
 enum ingot_status igt_delivery_run(struct igt_delivery_loop *loop, struct igt_journal *journal,
-                                   struct igt_keeper *keeper, void (*closing)(void *context),
-                                   void *context, struct ingot_error *err);
+                                   struct igt_fetcher *fetcher, struct igt_keeper *keeper,
+                                   void (*closing)(void *context), void *context,
+                                   struct ingot_error *err);
 
 /* Asks it to end, as SIGTERM does. Any thread, until destroy. */
 void igt_delivery_end(struct igt_delivery_loop *loop);

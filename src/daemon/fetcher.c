@@ -8,6 +8,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Events that are read at a time. */
 #define READS_MAX 1000u
@@ -26,6 +27,8 @@ struct igt_fetcher {
     pthread_cond_t work;
     struct igt_results *inbox, **last;
     struct igt_request *ahead, **last_ahead; /* read ahead, and not yet in recent */
+    struct igt_map_key expected[IGT_EXPECTED_MAX];
+    size_t expected_count;
     int stopping;
 };
 
@@ -230,13 +233,52 @@ static void take_ahead(struct igt_recent *recent, struct igt_request *ahead)
     }
 }
 
+/* Leaves an event those of its jobs only that are among the keys: nobody would fetch the others. */
+static void drop_others(struct ingot_event *event, const struct igt_map_key *keys, size_t count)
+{
+    size_t left = 0;
+    for (size_t i = 0; i < event->job_count; i++) {
+        size_t k = 0;
+        while (k < count && (keys[k].job != event->jobs[i].number ||
+                             ingot_ksuid_compare(&keys[k].event_id, &event->id) != 0))
+            k++;
+        if (k < count)
+            event->jobs[left++] = event->jobs[i];
+    }
+    event->job_count = left;
+}
+
+/* Reads what jobs need whose claims are on their way; if that fails, it is read when they are stored. */
+static void read_expected(struct igt_fetcher *fetcher, const struct igt_map_key *keys, size_t count)
+{
+    ingot_ksuid ids[IGT_EXPECTED_MAX];
+    struct ingot_page *page = NULL;
+    size_t lacking = 0;
+    for (size_t i = 0; i < count; i++)
+        if (!igt_recent_has(fetcher->recent, &keys[i]))
+            ids[lacking++] = keys[i].event_id;
+    if (!lacking || ingot_store_events(fetcher->store, fetcher->toolkit, ids, lacking,
+                                       INGOT_DETAIL_DELIVERY, &page, NULL))
+        return;
+    for (size_t i = 0; i < page->event_count; i++)
+        drop_others(&page->events[i], keys, count);
+    struct igt_request *request = igt_request_of_page(&page);
+    ingot_page_destroy(page);
+    if (request)
+        take_ahead(fetcher->recent, request);
+}
+
 static void *run(void *context)
 {
     struct igt_fetcher *fetcher = context;
     for (;;) {
+        struct igt_map_key expected[IGT_EXPECTED_MAX];
         pthread_mutex_lock(&fetcher->lock);
-        while (!fetcher->inbox && !fetcher->ahead && !fetcher->stopping)
+        while (!fetcher->inbox && !fetcher->ahead && !fetcher->expected_count && !fetcher->stopping)
             pthread_cond_wait(&fetcher->work, &fetcher->lock);
+        const size_t expected_count = fetcher->expected_count;
+        memcpy(expected, fetcher->expected, expected_count * sizeof *expected);
+        fetcher->expected_count = 0;
         struct igt_request *ahead = fetcher->ahead;
         fetcher->ahead = NULL;
         fetcher->last_ahead = &fetcher->ahead;
@@ -254,6 +296,8 @@ static void *run(void *context)
         }
         if (results)
             fetch(fetcher, results);
+        else if (expected_count)
+            read_expected(fetcher, expected, expected_count);
     }
 }
 
@@ -317,6 +361,17 @@ void igt_fetcher_keep(struct igt_fetcher *fetcher, struct igt_request *request)
     request->next = NULL;
     *fetcher->last_ahead = request;
     fetcher->last_ahead = &request->next;
+    pthread_cond_signal(&fetcher->work);
+    pthread_mutex_unlock(&fetcher->lock);
+}
+
+void igt_fetcher_expect(struct igt_fetcher *fetcher, const struct igt_map_key *keys, size_t count)
+{
+    if (!fetcher->recent)
+        return;
+    pthread_mutex_lock(&fetcher->lock);
+    memcpy(fetcher->expected, keys, count * sizeof *keys);
+    fetcher->expected_count = count;
     pthread_cond_signal(&fetcher->work);
     pthread_mutex_unlock(&fetcher->lock);
 }

@@ -2,7 +2,7 @@
  * The fetcher: the thread between the journal and the delivery loop, which has at
  * hand what stored claims need to be delivered. Events that were stored a moment
  * ago, or read ahead, are still in memory; others it reads by a handle of its own, while the
- * journal goes on writing.
+ * journal goes on writing (few of them while it stores the claim: docs/decisions/0022).
  */
 #ifndef INGOT_DAEMON_FETCHER_H
 #define INGOT_DAEMON_FETCHER_H
@@ -36,6 +36,16 @@ void igt_fetcher_take_failure(void *fetcher, const struct ingot_error *error);
  * those of their jobs that are live. Holds the request. Any thread.
  */
 void igt_fetcher_keep(struct igt_fetcher *fetcher, struct igt_request *request);
+
+/* More claims than that at once are read together when they are stored. */
+#define IGT_EXPECTED_MAX 16
+
+/*
+ * Says that these jobs are being claimed, at most IGT_EXPECTED_MAX: what they need to be
+ * delivered is read while the claims are stored, unless there is something else to do.
+ * Any thread.
+ */
+void igt_fetcher_expect(struct igt_fetcher *fetcher, const struct igt_map_key *keys, size_t count);
 
 /* Ends the thread and frees it, when the journal was stopped; what it has is dropped. NULL is allowed. */
 void igt_fetcher_stop(struct igt_fetcher *fetcher);

@@ -159,6 +159,11 @@ void igt_recent_add(struct igt_recent *recent, struct igt_request *request)
         drop(recent, recent->oldest);
 }
 
+int igt_recent_has(const struct igt_recent *recent, const struct igt_map_key *key)
+{
+    return igt_map_get(&recent->map, key) != IGT_MAP_NONE;
+}
+
 const struct ingot_event *igt_recent_take(struct igt_recent *recent, const struct igt_map_key *key,
                                           const struct ingot_job **ret_job,
                                           struct igt_request **ret_request)

@@ -18,6 +18,9 @@ void igt_recent_destroy(struct igt_recent *recent); /* NULL is allowed */
 /* Keeps the jobs of those events of a request that are stored, and holds the request. */
 void igt_recent_add(struct igt_recent *recent, struct igt_request *request);
 
+/* Whether a job is kept. */
+int igt_recent_has(const struct igt_recent *recent, const struct igt_map_key *key);
+
 /*
  * The event of a job, and the job, which is not kept any longer; NULL if it is
  * not there. Both are valid until the request, which is held, is released.

@@ -100,7 +100,7 @@ static void close_nothing(void *context)
 static void run(void *context)
 {
     (void)context;
-    cost_insist(igt_delivery_run(loop, NULL, NULL, close_nothing, NULL, NULL) == INGOT_OK,
+    cost_insist(igt_delivery_run(loop, NULL, NULL, NULL, close_nothing, NULL, NULL) == INGOT_OK,
                 "the loop ends well");
 }
 

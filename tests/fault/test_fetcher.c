@@ -27,6 +27,7 @@ static struct {
     pthread_cond_t changed;
     int closed_gate, waiting; /* a read waits in front of the store */
     unsigned reads;           /* calls */
+    size_t asked;             /* events that the last one asked for */
     unsigned failures;        /* so many fail */
     ingot_ksuid poison;       /* a read of this event fails */
 } watch = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
@@ -38,6 +39,7 @@ static enum ingot_status watch_events(void *handle, const struct ingot_toolkit *
 {
     pthread_mutex_lock(&watch.lock);
     watch.reads++;
+    watch.asked = event_count;
     watch.waiting = 1;
     pthread_cond_broadcast(&watch.changed);
     while (watch.closed_gate)
@@ -284,6 +286,68 @@ static void a_claim_of_what_was_read_ahead_is_delivered_without_a_read(void **st
     assert_int_equal(atomic_load(&second->holders), 1);
     igt_request_release(first);
     igt_request_release(second);
+}
+
+/* Says that jobs of a request are being claimed, which are read then: the store does not answer yet. */
+static void expect_claims(struct bench *bench, const struct igt_map_key *keys, size_t count)
+{
+    set_gate(1);
+    igt_fetcher_expect(bench->fetcher, keys, count);
+    wait_for_a_read();
+}
+
+static void what_a_claim_needs_is_read_while_the_claim_is_stored(void **state)
+{
+    struct bench *bench = open_bench(*state, IGT_KEEPING_RECENT);
+    struct igt_request *request = store_plain(*state, 3);
+    const struct igt_map_key keys[] = {{request->events->id, 2}, {request->events->id, 1}};
+    expect_claims(bench, keys, 2);
+    tell_of_claim(bench, &request->events->id, 1);
+    tell_of_claim(bench, &request->events->id, 2);
+    set_gate(0);
+    expect_body(wait_for(bench, 0)->rows, "b");
+    expect_body(wait_for(bench, 1)->rows, "c");
+    assert_int_equal(reads(), 1);
+    tell_of_claim(bench, &request->events->id, 0); /* which nobody expected */
+    expect_body(wait_for(bench, 2)->rows, "a");
+    assert_int_equal(reads(), 2);
+    close_bench(bench);
+    igt_request_release(request);
+}
+
+static void of_what_is_claimed_only_what_is_not_there_is_read(void **state)
+{
+    struct bench *bench = open_bench(*state, IGT_KEEPING_RECENT);
+    struct igt_request *kept = store_plain(*state, 1), *other = store_plain(*state, 1);
+    const struct igt_map_key keys[] = {{kept->events->id, 0}, {other->events->id, 0}};
+    tell_of_request(bench, kept, INGOT_COMMIT_FIRST);
+    wait_for(bench, 0);
+    expect_claims(bench, keys, 2);
+    tell_of_claim(bench, &kept->events->id, 0);
+    tell_of_claim(bench, &other->events->id, 0);
+    set_gate(0);
+    expect_body(wait_for(bench, 1)->rows, "a");
+    expect_body(wait_for(bench, 2)->rows, "a");
+    assert_int_equal(reads(), 1);
+    assert_int_equal(watch.asked, 1);
+    close_bench(bench);
+    igt_request_release(kept);
+    igt_request_release(other);
+}
+
+static void what_could_not_be_read_for_a_claim_is_read_when_it_is_stored(void **state)
+{
+    struct bench *bench = open_bench(*state, IGT_KEEPING_RECENT);
+    struct igt_request *request = store_plain(*state, 1);
+    const struct igt_map_key key = {request->events->id, 0};
+    watch.failures = 1;
+    expect_claims(bench, &key, 1);
+    tell_of_claim(bench, &request->events->id, 0);
+    set_gate(0);
+    expect_body(wait_for(bench, 0)->rows, "a");
+    assert_int_equal(reads(), 2);
+    close_bench(bench);
+    igt_request_release(request);
 }
 
 static void after_a_commit_that_was_sent_again_nothing_is_kept(void **state)
@@ -617,6 +681,9 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         TEST(a_claim_of_what_was_just_stored_is_delivered_without_a_read),
         TEST(a_claim_of_what_was_read_ahead_is_delivered_without_a_read),
+        TEST(what_a_claim_needs_is_read_while_the_claim_is_stored),
+        TEST(of_what_is_claimed_only_what_is_not_there_is_read),
+        TEST(what_could_not_be_read_for_a_claim_is_read_when_it_is_stored),
         TEST(after_a_commit_that_was_sent_again_nothing_is_kept),
         TEST(where_others_deliver_nothing_is_kept),
         TEST(what_lost_or_ended_is_neither_read_nor_given_a_body),
