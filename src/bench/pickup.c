@@ -177,7 +177,7 @@ enum ingot_status igt_measure_pickup(struct igt_bench *bench, struct ingot_error
     for (unsigned round = 0; round < bench->options->rounds && !status; round++) {
         igt_bench_progress(bench, "pickup", "one process", round);
         status = pickup_alone(bench, err);
-        if (!status && bench->options->baseline) {
+        if (!status && bench->options->baseline && round % IGT_SELDOM == 0) {
             igt_bench_progress(bench, "pickup", BY_HAND, round);
             status = insert_by_hand(bench, err);
         }
