@@ -708,7 +708,7 @@ static int64_t show_numbers(struct igt_delivery_loop *loop, int64_t now_us)
     return INT64_MAX;
 }
 
-/* Hands the batch over; what a few claims need is read meanwhile. */
+/* Hands the batch over; what a few claims need is read meanwhile, and had better be asked for first. */
 static void submit(struct igt_delivery_loop *loop)
 {
     struct igt_map_key claimed[IGT_EXPECTED_MAX]; /* as many are too many */
@@ -718,10 +718,10 @@ static void submit(struct igt_delivery_loop *loop)
         if (rows->rows[i].row.state_after == INGOT_STATE_EXECUTING)
             claimed[count++] =
                 (struct igt_map_key){rows->rows[i].row.event_id, rows->rows[i].row.job};
-    igt_journal_submit_batch(loop->journal, loop->batch);
-    loop->batch = NULL;
     if (count && count < IGT_EXPECTED_MAX)
         igt_fetcher_expect(loop->fetcher, claimed, count);
+    igt_journal_submit_batch(loop->journal, loop->batch);
+    loop->batch = NULL;
 }
 
 static void on_turn(uv_prepare_t *handle)

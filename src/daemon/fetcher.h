@@ -37,11 +37,11 @@ void igt_fetcher_take_failure(void *fetcher, const struct ingot_error *error);
  */
 void igt_fetcher_keep(struct igt_fetcher *fetcher, struct igt_request *request);
 
-/* More claims than that at once are read together when they are stored. */
+/* So many claims at once, or more, are read together when they are stored. */
 #define IGT_EXPECTED_MAX 16
 
 /*
- * Says that these jobs are being claimed, at most IGT_EXPECTED_MAX: what they need to be
+ * Says that these jobs are being claimed, fewer than IGT_EXPECTED_MAX: what they need to be
  * delivered is read while the claims are stored, unless there is something else to do.
  * Any thread.
  */

@@ -280,6 +280,28 @@ int fixture_sql(const struct fixture *fixture, const char *sql)
     return code;
 }
 
+void fixture_widen(const struct fixture *fixture, const char *function)
+{
+    char sql[1200];
+    snprintf(
+        sql, sizeof sql,
+        "DO $do$ DECLARE f record; BEGIN "
+        "SELECT p.proname, pg_get_function_arguments(p.oid) AS given, "
+        "       CASE WHEN p.prorettype = 'record'::regtype "
+        "            THEN substring(pg_get_function_result(p.oid) FROM '^TABLE\\((.*)\\)$') "
+        "            ELSE 'id ' || p.prorettype::regtype END AS columns, "
+        "       (SELECT string_agg('$' || n, ',') FROM generate_series(1, p.pronargs) AS n) AS "
+        "passed "
+        "INTO STRICT f FROM pg_proc p WHERE p.pronamespace = 'ingot'::regnamespace "
+        "AND p.proname = '%s' ORDER BY p.pronargs DESC LIMIT 1; "
+        "EXECUTE format('ALTER FUNCTION ingot.%%I(%%s) RENAME TO narrow', f.proname, f.given); "
+        "EXECUTE format('CREATE FUNCTION ingot.%%I(%%s) RETURNS TABLE (%%s, more int) LANGUAGE sql "
+        "AS $f$ SELECT n.*, 1 FROM ingot.narrow(%%s) AS n $f$', "
+        "f.proname, f.given, f.columns, f.passed); END $do$",
+        function);
+    assert_int_equal(fixture_sql(fixture, sql), 0);
+}
+
 static void sqlite_ask(const struct fixture *fixture, const char *sql, char *answer, size_t size)
 {
     sqlite3 *db = NULL;

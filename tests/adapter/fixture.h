@@ -72,6 +72,12 @@ int fixture_sql(const struct fixture *fixture, const char *sql);
 /* The one text that a query gives, in a buffer that the next call uses again. */
 const char *fixture_ask(const struct fixture *fixture, const char *sql);
 
+/*
+ * Replaces a function of a store on PostgreSQL by one that answers the same with one column
+ * more, as a newer version might do under a running process.
+ */
+void fixture_widen(const struct fixture *fixture, const char *function);
+
 /* A fresh id of the present second. */
 ingot_ksuid fixture_id(struct fixture *fixture);
 

@@ -244,7 +244,7 @@ static int has_chains(const struct ingot_commit *commit)
 }
 
 /*
- * The columns of transitions; one alone is a row of parameters, not of arrays.
+ * The columns of transitions; one alone without ordinals is a row of parameters, not of arrays.
  * ordinals: of each place in the order of keys, from 1 on; NULL where nothing hangs on another.
  */
 static void fill_transitions(struct postgres_parameters *parameters,

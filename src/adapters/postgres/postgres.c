@@ -18,7 +18,7 @@
 #define CONNECT_WAIT_FIRST_US 50000
 #define CONNECT_WAIT_MAX_US 1000000
 
-/* What is asked so often is asked for long: a tool's one question needs no names. */
+/* What is used so often is used for long: a tool's one question needs no names. */
 #define NAMES_AFTER 16
 
 /* Of our clock and the database's. */
@@ -98,7 +98,10 @@ static int lacks_segment(const PGresult *result, const char *sqlstate)
            !PQresultErrorField(result, PG_DIAG_CONSTRAINT_NAME);
 }
 
-/* Whether it no longer knows a name, or what it calls answers with other columns now. */
+/*
+ * Whether it no longer knows a name, or what it calls answers with other columns now. Its
+ * pipeline did nothing then.
+ */
 static int lost_a_name(const PGresult *result, const char *sqlstate)
 {
     const char *function = PQresultErrorField(result, PG_DIAG_SOURCE_FUNCTION);
@@ -113,7 +116,7 @@ enum ingot_status postgres_failure(struct postgres_store *store, const PGresult 
     const char *sqlstate = PQresultErrorField(result, PG_DIAG_SQLSTATE);
     const char *severity = PQresultErrorField(result, PG_DIAG_SEVERITY_NONLOCALIZED);
     const char *primary = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
-    const int is_lost = lost_a_name(result, sqlstate);
+    const int is_lost = store->has_names && lost_a_name(result, sqlstate);
     const enum ingot_status status = is_lost ? INGOT_RETRY : class_of(sqlstate);
     const char *hint = advice(status, sqlstate);
     if (!primary)
@@ -373,6 +376,14 @@ static enum ingot_status passing(const struct postgres_store *store, enum ingot_
     return INGOT_RETRY;
 }
 
+/* A connection that was there: one that is used so often gets names. */
+static enum ingot_status use_again(struct postgres_store *store, struct ingot_error *err)
+{
+    if (!store->started || store->uses == NAMES_AFTER || ++store->uses < NAMES_AFTER)
+        return INGOT_OK;
+    return postgres_name_statements(store, err);
+}
+
 enum ingot_status postgres_ready(struct postgres_store *store, const struct ingot_toolkit *toolkit,
                                  struct ingot_error *err)
 {
@@ -383,9 +394,7 @@ enum ingot_status postgres_ready(struct postgres_store *store, const struct ingo
         postgres_drop(store);
     postgres_rollback(store); /* nothing, as a rule */
     if (store->connection)
-        return store->started && store->asked < NAMES_AFTER && ++store->asked == NAMES_AFTER
-                   ? postgres_name_statements(store, err)
-                   : INGOT_OK;
+        return use_again(store, err);
     const int64_t left_us = store->next_connect_us - postgres_monotonic_us();
     if (left_us > 0)
         return ingot_error_set(err, INGOT_RETRY, "%s; the next try is in %lld ms", store->refusal,

@@ -2,11 +2,11 @@
  * The adapter "postgres" on libpq: one connection a handle, and one more where
  * wake-ups are sent and heard. Shared by the adapter's files.
  *
- * A statement goes out with binary parameters and results, under a name if it is one
- * of every delivery, unnamed behind a pooler (docs/decisions/0021). What would cost to
- * plan is a function of the schema, whose plans the server keeps; its settings
- * (lock_timeout, jit, search_path) are clauses of the function, which hold behind any
- * pooler and for any role.
+ * A statement goes out unnamed, with binary parameters and results; those of every
+ * delivery have names on connections that are used for long, but not behind a pooler
+ * (docs/decisions/0021). What would cost to plan is a function of the schema, whose
+ * plans the server keeps; its settings (lock_timeout, jit, search_path) are clauses of
+ * the function, which hold behind any pooler and for any role.
  */
 #ifndef INGOT_ADAPTERS_POSTGRES_H
 #define INGOT_ADAPTERS_POSTGRES_H
@@ -25,7 +25,7 @@ struct postgres_store {
     int started;     /* the schema was seen to be the newest: checks are due after a connect */
     int epoch;       /* of the store, read after each connect */
     int is_pooled;   /* behind a pooler, which may take the server away after each Sync; likewise */
-    unsigned asked;  /* how often something was asked of the connection */
+    unsigned uses;   /* of a connection that was there, up to as many as give it names */
     int has_names;   /* it has those of postgres_name_statements() */
     int is_nameless; /* one lost them: none are given any more */
     int64_t next_connect_us;         /* monotonic: no try before that */
@@ -46,7 +46,7 @@ enum ingot_status postgres_ready(struct postgres_store *store, const struct ingo
 /*
  * Classes what went wrong by SQLSTATE, or by the lack of one, and describes it
  * without secrets; what names what was done ("could not read"). result may be
- * NULL. A connection that is broken is closed: the next postgres_ready() makes
+ * NULL. A connection that is broken, or has lost a name, is closed: the next postgres_ready() makes
  * another. Never INGOT_UNKNOWN: that is the committing caller's to know.
  */
 enum ingot_status postgres_failure(struct postgres_store *store, const PGresult *result,
@@ -174,7 +174,7 @@ int postgres_send_statement(struct postgres_store *store, const char *sql,
 /*
  * Gives the connection names for the statements of every delivery, which the server then
  * need not parse and analyse again. Not behind a pooler, whose servers do not know them. A
- * failure is that of the connection: without names all goes on as before.
+ * failure is that of the connection: if the server refuses, all goes on without names.
  */
 enum ingot_status postgres_name_statements(struct postgres_store *store, struct ingot_error *err);
 

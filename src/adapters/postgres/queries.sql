@@ -117,12 +117,16 @@ SELECT ingot.accept_restore()
 -- name: begin_writing
 BEGIN ISOLATION LEVEL READ COMMITTED
 
--- A plan of its own for a call would hold a copy of each of its arrays. Whoever inserts the
--- same key is waited for so long and no longer.
+-- A plan of its own for a call would hold a copy of each of its arrays. No lock is waited for
+-- longer than that.
 -- name: durable
 SELECT set_config('synchronous_commit', 'on', true), pg_current_xact_id(),
        set_config('plan_cache_mode', 'force_generic_plan', true),
        set_config('lock_timeout', '2s', true)
+
+-- Of a transaction that does not begin with the above.
+-- name: wait_briefly
+SELECT set_config('lock_timeout', '2s', true)
 
 -- What insert_events() and insert_transitions() do with one row, without a call
 -- (docs/decisions/0021).

@@ -247,7 +247,7 @@ static int flush(PGconn *connection)
     return left == 0;
 }
 
-/* What deliveries are made of; a name of the server's is NAMED and the place here. */
+/* What deliveries are made of; the name of each is NAME_PREFIX and its place here. */
 static const char *const named[] = {
     sql_durable,
     sql_insert_event,
@@ -259,20 +259,22 @@ static const char *const named[] = {
     sql_events_to_deliver,
 };
 
-#define NAMED "ingot_"
+#define NAME_PREFIX "ingot_"
 #define NAMED_COUNT (sizeof named / sizeof named[0])
-#define NAME_SIZE sizeof NAMED "00"
+#define NAME_SIZE sizeof NAME_PREFIX "00"
 
 static void write_name(char name[NAME_SIZE], size_t place)
 {
-    snprintf(name, NAME_SIZE, NAMED "%02u", (unsigned)place);
+    snprintf(name, NAME_SIZE, NAME_PREFIX "%02u", (unsigned)place);
 }
 
 /* NAMED_COUNT where the server knows no name for it. */
 static size_t find_name(const struct postgres_store *store, const char *sql)
 {
     size_t place = 0;
-    while (place < NAMED_COUNT && !(store->has_names && strcmp(sql, named[place]) == 0))
+    if (!store->has_names)
+        return NAMED_COUNT;
+    while (place < NAMED_COUNT && strcmp(sql, named[place]) != 0)
         place++;
     return place;
 }
@@ -348,7 +350,7 @@ void postgres_drop(struct postgres_store *store)
 {
     PQfinish(store->connection);
     store->connection = NULL;
-    store->asked = 0;
+    store->uses = 0;
     store->has_names = 0;
     store->unanswered = 0;
 }
@@ -473,15 +475,16 @@ static int send_names(PGconn *connection)
 enum ingot_status postgres_name_statements(struct postgres_store *store, struct ingot_error *err)
 {
     static const char what[] = "could not prepare";
-    struct postgres_statement answers[NAMED_COUNT] = {0};
+    struct postgres_statement answers[1 + NAMED_COUNT] = {{sql_wait_briefly, NULL, NULL}};
     if (store->is_pooled || store->is_nameless)
         return INGOT_OK;
-    if (!begin_pipeline(store->connection) || !send_names(store->connection) ||
-        !end_pipeline(store))
+    /* To analyse an INSERT waits for whoever changes the table. */
+    if (!begin_pipeline(store->connection) || !send_all(store, answers, 1) ||
+        !send_names(store->connection) || !end_pipeline(store))
         return give_up(store, NULL, POSTGRES_READS, err, what);
     enum ingot_status status =
-        postgres_receive(store, answers, NAMED_COUNT, POSTGRES_READS, err, what);
-    postgres_clear(answers, NAMED_COUNT);
+        postgres_receive(store, answers, 1 + NAMED_COUNT, POSTGRES_READS, err, what);
+    postgres_clear(answers, 1 + NAMED_COUNT);
     store->has_names = !status;
     if (!status || !store->connection)
         return status;
