@@ -111,8 +111,9 @@ static const struct verb verbs[] = {
     {"bench", "[all | WHAT...] [--baseline] [--svg FOLDER]",
      "measure what this machine and this database can do",
      "  --baseline        measure a queue written by hand and the raw limit beside it\n"
-     "  --rounds N        of each variant, interleaved; else 5\n"
-     "  --jobs N          of a run; else 50000\n"
+     "  --rounds N        of each variant, interleaved; else 5 (every third of what no\n"
+     "                    aim is about, and of a drain under the pin)\n"
+     "  --jobs N          of a run; else 50000 (half of them where it is HTTP)\n"
      "  --data BYTES      payload of an event; else 200\n"
      "  --producers N     that put events in at the same time; else 64\n"
      "  --batch N         events of a producer's request; else 10\n"

@@ -46,8 +46,8 @@ enum ingot_status postgres_ready(struct postgres_store *store, const struct ingo
 /*
  * Classes what went wrong by SQLSTATE, or by the lack of one, and describes it
  * without secrets; what names what was done ("could not read"). result may be
- * NULL. A connection that is broken, or has lost a name, is closed: the next postgres_ready() makes
- * another. Never INGOT_UNKNOWN: that is the committing caller's to know.
+ * NULL. A connection that is broken, or has lost a name, is closed: the next
+ * postgres_ready() makes another. Never INGOT_UNKNOWN: that is the committing caller's to know.
  */
 enum ingot_status postgres_failure(struct postgres_store *store, const PGresult *result,
                                    struct ingot_error *err, const char *what);

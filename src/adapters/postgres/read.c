@@ -1,7 +1,7 @@
 /*
  * Reading. What takes several statements is one read-only transaction, and so
- * one snapshot, but for events that are asked for by their ids. A row that is not what Ingot writes is reported as damage and
- * never trusted.
+ * one snapshot, but for events that are asked for by their ids. A row that is not
+ * what Ingot writes is reported as damage and never trusted.
  */
 #include "postgres.h"
 #include "postgres_sql.h"
